@@ -1,0 +1,53 @@
+# Five words a newcomer needs: demo, test, quick, check, clean.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+DEV    := $(VENV)/.dev-$(shell cksum < requirements/dev.txt | cut -d' ' -f1)
+AGENT  := $(VENV)/.agent-$(shell cksum < requirements/agent.txt | cut -d' ' -f1)
+
+.PHONY: demo test quick check format bench lock clean help
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(AGENT) ## play two real recordings through the whole watch and show what it finds
+	$(BIN)/watchstander demo
+
+test: $(DEV) ## every test, with a real PostgreSQL and real processes
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+quick: $(DEV) ## the inner loop: no database server, no processes, under 60 s
+	$(BIN)/pytest -n 2 -m "not postgres and not slow"
+
+check: $(DEV) ## ruff, mypy strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(DEV) ## let ruff format and mend what it can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(DEV) ## measure everything that docs/benchmarks.md states
+	$(BIN)/python -m benchmarks
+
+lock: $(DEV) ## renew the pinned requirements from pyproject.toml (hashes, no registry addresses)
+	sh requirements/lock.sh
+
+clean: ## remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-data
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "watchstander needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Set PYTHON=python3.12, say."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+
+$(AGENT): $(VENV)/pyvenv.cfg requirements/agent.txt pyproject.toml
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/agent.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEV): $(VENV)/pyvenv.cfg requirements/dev.txt pyproject.toml
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
