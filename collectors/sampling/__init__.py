@@ -1,0 +1,1 @@
+"""How often the collector looks, and when it sends second by second."""
