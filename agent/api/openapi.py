@@ -1,0 +1,95 @@
+"""The OpenAPI 3.1 description of the API, made from the operations themselves and their msgspec types."""
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+
+from agent.api import routes
+from agent.api.operation import ApiRoute, Operation
+from agent.api.problem import ErrorBody
+
+REFERENCE = "#/components/schemas/{name}"
+STATUS = {400: "A bad request", 404: "No such thing", 409: "It stands otherwise by now"}
+
+
+def api_routes() -> Iterator[ApiRoute]:
+    """Every route of `agent/api/routes`, by file name."""
+    for module in sorted(pkgutil.iter_modules(routes.__path__), key=lambda module: module.name):
+        for route in importlib.import_module(f"{routes.__name__}.{module.name}").ROUTES:
+            if isinstance(route, ApiRoute):
+                yield route
+
+
+@cache
+def document() -> dict[str, object]:
+    """The whole description; the same object each time, not to be changed."""
+    operations = [route.operation for route in api_routes()]
+    types: list[Any] = [ErrorBody]
+    for operation in operations:
+        types += [operation.answer, operation.query]
+    schemas, components = msgspec.json.schema_components(types, ref_template=REFERENCE)
+    answers = dict(zip((op.path + op.method for op in operations), schemas[1::2], strict=True))
+    paths: dict[str, dict[str, object]] = {}
+    for operation in operations:
+        queries = components.get(operation.query.__name__, {})
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _described(
+            operation, answers[operation.path + operation.method], queries, schemas[0]
+        )
+    used = {operation.query.__name__ for operation in operations}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Watchstander",
+            "version": version("watchstander"),
+            "description": "Incidents of a GPU cluster: what, where, why, and what would be done about it.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "security": [{"token": []}],
+        "paths": paths,
+        "components": {
+            "schemas": {name: schema for name, schema in components.items() if name not in used},
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _described(
+    operation: Operation, answer: dict[str, Any], query: dict[str, Any], error: dict[str, Any]
+) -> dict[str, object]:
+    parameters: list[dict[str, object]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"\{(\w+)\}", operation.path)
+    ]
+    for name, schema in query.get("properties", {}).items():
+        parameter: dict[str, object] = {
+            "name": name,
+            "in": "query",
+            "required": name in query.get("required", ()),
+            "schema": schema,
+        }
+        if schema.get("type") == "array":
+            parameter |= {"style": "form", "explode": True}
+        parameters.append(parameter)
+    responses: dict[str, object] = {
+        "200": {"description": "As asked", "content": {"application/json": {"schema": answer}}},
+        "401": {"description": "No credential, or not one that is known"},
+        "403": {"description": f"The credential lacks the right `{operation.right}`"},
+        "503": {"description": "Busy; try again", "content": {"application/json": {"schema": error}}},
+    }
+    for status in operation.errors:
+        content = {"application/json": {"schema": error}}
+        responses[str(status)] = {"description": STATUS[status], "content": content}
+    words = re.findall(r"\w+", operation.path.removeprefix("/v1/"))
+    return {
+        "operationId": "_".join([operation.method.lower(), *words]),
+        "summary": operation.summary,
+        "x-right": operation.right,
+        "parameters": parameters,
+        "responses": dict(sorted(responses.items())),
+    }

@@ -1,0 +1,129 @@
+"""One operation of the API: its query, its answer, its right and its words, stated once.
+
+A handler is a plain function of a `Call`; the route parses and checks the query, runs the handler in a thread (store
+calls are synchronous), encodes what it returns, and turns errors into error answers. `agent.api.openapi` describes
+the same statements, so the two cannot part.
+
+    ROUTES = [operation("GET", "/v1/things", things, query=ThingsQuery, answer=Things, summary="...", right="read")]
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, get_origin
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from agent.access.guard import requires
+from agent.api.problem import Problem, answer, problem_of
+from agent.store.store import Store
+from collectors.errors import WatchError
+
+Q = TypeVar("Q", bound=msgspec.Struct)
+
+
+class NoQuery(msgspec.Struct, frozen=True):
+    """An operation without query parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[Q]):
+    """What a handler is given."""
+
+    store: Store
+    query: Q
+    path: Mapping[str, str]
+    """Path parameters."""
+    request: Request
+    """For what is rarer: the caller's identity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What the OpenAPI document says about a route."""
+
+    method: str
+    path: str
+    summary: str
+    right: str
+    query: type[msgspec.Struct]
+    answer: type[Any]
+    errors: tuple[int, ...]
+
+
+class ApiRoute(Route):
+    """A route that knows its operation."""
+
+    operation: Operation
+
+
+def operation(
+    method: str,
+    path: str,
+    handler: Callable[[Call[Q]], Any],
+    *,
+    query: type[Q],
+    answer: type[Any],
+    summary: str,
+    right: str,
+    errors: tuple[int, ...] = (),
+) -> ApiRoute:
+    """The route of one operation. `right` is what the caller must hold (agent.access)."""
+
+    @requires(right)
+    async def endpoint(request: Request) -> Response:
+        try:
+            asked = read_query(request, query)
+            call = Call(request.app.state.store, asked, request.path_params, request)
+            result = await run_in_threadpool(handler, call)
+        except Problem as problem:
+            return _problem(problem)
+        except WatchError as error:
+            return _problem(problem_of(error, request.url.path))
+        return Response(
+            msgspec.json.encode(result), media_type="application/json", headers={"cache-control": "no-store"}
+        )
+
+    route = ApiRoute(path, endpoint, methods=[method])
+    route.operation = Operation(method, path, summary, right, query, answer, (400, *errors))
+    return route
+
+
+_problem = answer
+"""`answer` under a name that `operation`'s own parameter does not hide."""
+
+
+def read_query(request: Request, shape: type[Q]) -> Q:
+    """The query parameters as a struct; Problem 400 names the one that is wrong.
+
+    A tuple field takes its parameter several times or once with commas; every other field takes it once.
+    """
+    fields = {field.name: field for field in msgspec.structs.fields(shape)}
+    given: dict[str, Any] = {}
+    for name in request.query_params:
+        values = request.query_params.getlist(name)
+        field = fields.get(name)
+        if field is None:
+            known = ", ".join(fields) or "none"
+            raise _bad(name, "no such query parameter", f"known here: {known}")
+        if get_origin(field.type) is tuple:
+            given[name] = [part for value in values for part in value.split(",") if part]
+        elif len(values) > 1:
+            raise _bad(name, "given more than once", "give it once")
+        else:
+            given[name] = values[0]
+    try:
+        return msgspec.convert(given, shape, strict=False)
+    except msgspec.ValidationError as error:
+        what, _, at = str(error).partition(" - at `$.")
+        name = at.rstrip("`").partition("[")[0]
+        if not at:  # a required field that is absent: "Object missing required field `x`"
+            name = what.rpartition("field `")[2].rstrip("`")
+        raise _bad(name, what, "/v1/openapi.json describes it") from None
+
+
+def _bad(name: str, what: str, do: str) -> Problem:
+    return Problem(400, what, f"query parameter {name[:60]}", do)
