@@ -1,0 +1,1 @@
+"""The kernel's own log: Xids, out-of-memory kills, hung tasks."""
