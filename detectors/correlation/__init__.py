@@ -1,0 +1,18 @@
+"""From findings to incidents: what belongs together, and which of it is the probable root."""
+
+from detectors.correlation.correlator import FORGET_SECONDS, QUIET_SECONDS, Correlator, incident_id
+from detectors.correlation.table import EDGES, LAYERS, Edge, Scope, rank_of
+from detectors.correlation.title import where
+
+__all__ = [
+    "EDGES",
+    "FORGET_SECONDS",
+    "LAYERS",
+    "QUIET_SECONDS",
+    "Correlator",
+    "Edge",
+    "Scope",
+    "incident_id",
+    "rank_of",
+    "where",
+]

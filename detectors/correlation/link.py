@@ -1,0 +1,83 @@
+"""Whether one finding may be the cause of another: the table's edges, applied to two findings."""
+
+from dataclasses import dataclass
+
+from detectors.correlation.place import Place, place_of, share
+from detectors.correlation.table import EDGE, LASTING, SLACK_SECONDS, rank_of
+from detectors.model import Finding, FindingKind
+
+SECOND_NS = 1_000_000_000
+
+FOLLOWER_XIDS = frozenset({45})
+"""Xids that only ever report the tidying after something else: 45 is 'preemptive cleanup, due to previous errors'
+(NVIDIA's catalogue: where another Xid or a killed process is near, follow that)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A finding with its place, read once."""
+
+    finding: Finding
+    place: Place
+
+    @classmethod
+    def of(cls, finding: Finding) -> "Known":
+        """Take in a finding."""
+        return cls(finding, place_of(finding))
+
+    @property
+    def order(self) -> tuple[int, int, str]:
+        """Causes before effects, early before late; total, so that arrival does not matter."""
+        return rank_of(self.finding.kind), self.finding.since_ns, self.finding.id
+
+
+def causes(cause: Known, effect: Known) -> bool:
+    """Whether the table lets `cause` be the cause of `effect`: an edge, a shared place, and the right time."""
+    one, other = cause.finding, effect.finding
+    if one.id == other.id:
+        return False
+    if _follows_only(one):
+        return False
+    edge = EDGE.get((one.kind, other.kind))
+    if edge is None:
+        return _follows_only(other) and _tidied_up_after(cause, effect)
+    if one.kind is other.kind and (one.since_ns, one.id) > (other.since_ns, other.id):
+        return False
+    gap = (other.since_ns - one.since_ns) / SECOND_NS
+    # The lower bound belongs to the edge with the later effect, so that an edge each way never holds at once.
+    if gap < edge.least_seconds or (gap == edge.least_seconds < 0):
+        return False
+    reach_ns = _reach_ns(one)
+    late = reach_ns is not None and other.since_ns - reach_ns > edge.lag_seconds * SECOND_NS
+    return not late and share(cause.place, effect.place, edge.scope)
+
+
+def same_again(one: Finding, other: Finding) -> bool:
+    """Whether two findings state the same of the same subject, at two times."""
+    return one.id != other.id and (one.kind, one.subject, one.origin) == (other.kind, other.subject, other.origin)
+
+
+def _reach_ns(cause: Finding) -> int | None:
+    """The last instant from which the cause may still work; None while a lasting one holds."""
+    if cause.kind in LASTING:
+        return cause.cleared_ns
+    return max(cause.since_ns, *(item.time_ns for item in cause.evidence)) if cause.evidence else cause.since_ns
+
+
+def _follows_only(finding: Finding) -> bool:
+    if finding.kind is not FindingKind.XID:
+        return False
+    codes = {int(item.value) for item in finding.evidence if item.metric == "xid" and item.value is not None}
+    return bool(codes) and codes <= FOLLOWER_XIDS
+
+
+def _tidied_up_after(cause: Known, effect: Known) -> bool:
+    """A follower Xid comes within the slack after a process that ended, whoever ended it."""
+    edge = EDGE.get((FindingKind.XID, cause.finding.kind))
+    gap = (effect.finding.since_ns - cause.finding.since_ns) / SECOND_NS
+    return (
+        edge is not None
+        and cause.finding.kind in (FindingKind.RANK_CRASH, FindingKind.JOB_CRASH, FindingKind.COLLECTIVE_TIMEOUT)
+        and -SLACK_SECONDS <= gap <= SLACK_SECONDS
+        and share(cause.place, effect.place, edge.scope)
+    )
