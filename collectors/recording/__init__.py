@@ -1,0 +1,1 @@
+"""A recording played through the collector as if it happened now."""
