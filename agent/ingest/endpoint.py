@@ -91,12 +91,12 @@ class IngestEndpoint:
         clock: Callable[[], int],
         *,
         busy: Callable[[], str] = lambda: "",
-        limits: IngestLimits = IngestLimits(),  # noqa: B008 - frozen
+        limits: IngestLimits = IngestLimits(),
         counts: IngestCounts | None = None,
         placement: Placement | None = None,
         clocks: ClockOffsets | None = None,
     ) -> None:
-        """`decode` raises GiveUp; `clock` gives Unix ns; `busy` says in one line why nothing can be taken now, or nothing."""
+        """`decode` raises GiveUp; `clock` gives Unix ns; `busy` says why nothing can be taken now, or is empty."""
         self._access = access
         self._commit = commit
         self._seen = seen
@@ -152,27 +152,20 @@ class IngestEndpoint:
         most = self._limits.body_bytes
         if content_length is not None and content_length.isdigit() and int(content_length) > most:
             raise self._too_large(int(content_length))
-        message = await receive()
-        if not message.get("more_body", False) and message["type"] == "http.request":
-            body: bytes = message.get("body", b"")
-            if len(body) > most:
-                raise self._too_large(len(body))
-            return body
         parts: list[bytes] = []
         size = 0
         try:
             async with asyncio.timeout(self._limits.body_seconds):
                 while True:
+                    message = await receive()
                     if message["type"] == "http.disconnect":
                         raise _Gone
-                    part: bytes = message.get("body", b"")
-                    size += len(part)
+                    parts.append(message.get("body", b""))
+                    size += len(parts[-1])
                     if size > most:
                         raise self._too_large(size)
-                    parts.append(part)
                     if not message.get("more_body", False):
                         return b"".join(parts)
-                    message = await receive()
         except TimeoutError:
             raise _No(408, "slow", "the body did not come in time", "send it again") from None
 

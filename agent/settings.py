@@ -1,0 +1,168 @@
+"""The agent's settings: one YAML file, every field with a default, an unknown field refused by name.
+
+    listen:
+      address: 0.0.0.0:8480
+      tls_certificate: /etc/watchstander/tls.crt
+      tls_key: /etc/watchstander/tls.key
+      hosts: [watchstander.monitoring.svc]
+    access:
+      tokens:
+        - {name: collectors, path: /etc/watchstander/ingest-token, roles: [ingest]}
+
+docs/agent.md has the table; a test holds the two together. Secrets are never settings: tokens lie in files.
+"""
+
+import ast
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from agent.access.tokens import StaticToken
+from collectors.errors import FixConfiguration
+
+Seconds = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class _Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings that belong together."""
+
+
+class ListenSettings(_Group, frozen=True):
+    """Where the agent listens, and under which names."""
+
+    address: str = "127.0.0.1:8480"
+    """Host and port; port 0 takes a free one. Anything but loopback needs TLS, or `behind_tls_proxy`."""
+    tls_certificate: str = ""
+    """PEM file with the certificate chain; empty means plain HTTP."""
+    tls_key: str = ""
+    """PEM file with the key of `tls_certificate`."""
+    behind_tls_proxy: bool = False
+    """A proxy in front speaks TLS: plain HTTP is taken on any address, and cookies are marked Secure."""
+    hosts: tuple[str, ...] = ()
+    """Host names that the agent answers to, beside localhost and the address that a connection arrives at."""
+
+
+class IngestSettings(_Group, frozen=True):
+    """How batches are taken in."""
+
+    body_bytes: Annotated[int, Meta(ge=1024, le=64 * 2**20)] = 4 * 2**20
+    """Largest body of one request, bytes; larger ones get 413."""
+    body_seconds: Seconds = 30.0
+    """Time allowed for one body to arrive, seconds; then 408."""
+    commit_seconds: Annotated[float, Meta(ge=0, le=0.2)] = 0.02
+    """How long a batch waits for others to be flushed to disk together, seconds; longer means fewer flushes."""
+    retention_seconds: Seconds = 900.0
+    """How long acknowledged batches stay in the ingest log, seconds: what a restart warms the detectors up with."""
+    segment_bytes: Annotated[int, Meta(ge=2**16)] = 64 * 2**20
+    """Size of one file of the ingest log, bytes; whole files are deleted."""
+    backlog_bytes: Count = 256 * 2**20
+    """Most that may wait for the detectors in memory, bytes as unpacked; beyond it 503, and spools keep the rest."""
+    ahead_seconds: Seconds = 3600.0
+    """A live node's clock may be this far ahead of the agent's, seconds; beyond it 422."""
+
+
+class WatchSettings(_Group, frozen=True):
+    """The watch's own rhythm."""
+
+    look_seconds: Seconds = 0.25
+    """How often the agent looks whether a tick is due, seconds; the tick's own grid is the watch's."""
+    spaces: Count = 64
+    """Most pairs of origin and cluster at once; batches of one more get 503 until a replay has ended."""
+
+
+class StoreSettings(_Group, frozen=True):
+    """Where findings go, and how they are kept while the database is away."""
+
+    url: str = ""
+    """`sqlite:///path` or `postgresql://...`; empty means `watchstander.db` in the data directory."""
+    pending_rows: Count = 500_000
+    """Most rows of one kind that wait in memory for a database that is away; then the oldest are dropped, counted."""
+    checkpoint_seconds: Seconds = 60.0
+    """How often what is safely stored is noted, seconds: a restart works through what came after it again."""
+    readings_seconds: Seconds = 600.0
+    """Length of a chunk of readings, seconds; longer ones compress better and hold more in memory."""
+    sightings_seconds: Seconds = 30.0
+    """How often the lists of nodes and jobs are brought up to date, seconds."""
+    retention_days_readings: Annotated[float, Meta(gt=0)] = 14.0
+    """Readings are kept so long, days."""
+    retention_days_events: Annotated[float, Meta(gt=0)] = 30.0
+    """Events are kept so long, days."""
+    retention_days_history: Annotated[float, Meta(gt=0)] = 400.0
+    """Resolved incidents and what belongs to them are kept so long, days; the audit is kept for good."""
+
+
+class AccessSettings(_Group, frozen=True):
+    """Who gets in. docs/access.md explains."""
+
+    tokens: tuple[StaticToken, ...] = ()
+    """Tokens beside the command line's own: name, path, roles, and optionally node and namespaces."""
+    session_seconds: Seconds = 43_200.0
+    """How long a browser stays logged in, seconds."""
+    login_link_seconds: Annotated[float, Meta(gt=0, le=3600)] = 300.0
+    """How long a login link works, seconds; it works once."""
+    failures_per_minute: Count = 10
+    """Wrong credentials from one address before the answer is 429."""
+
+
+class Settings(_Group, frozen=True):
+    """All of them."""
+
+    listen: ListenSettings = ListenSettings()
+    ingest: IngestSettings = IngestSettings()
+    watch: WatchSettings = WatchSettings()
+    store: StoreSettings = StoreSettings()
+    access: AccessSettings = AccessSettings()
+
+
+def load_settings(path: Path | None) -> Settings:
+    """The settings in a YAML file, or the defaults; FixConfiguration names the file, the field and what is wrong."""
+    if path is None:
+        return Settings()
+    try:
+        raw = path.read_bytes()
+        return msgspec.yaml.decode(raw, type=Settings) if raw.strip() else Settings()
+    except OSError as error:
+        raise FixConfiguration(f"settings {path}: {error.strerror}") from None
+    except msgspec.ValidationError as error:
+        raise FixConfiguration(f"settings {path}: {error}; docs/agent.md lists all settings") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise FixConfiguration(f"settings {path}: not YAML: {' '.join(str(error).split())}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """One setting as the documentation shows it."""
+
+    name: str
+    """`group.field`."""
+    default: str
+    text: str
+
+
+def describe() -> Iterator[Described]:
+    """Every setting with its default and its docstring, in order."""
+    for group in msgspec.structs.fields(Settings):
+        texts = _field_docstrings(group.type)
+        for field in msgspec.structs.fields(group.type):
+            default = msgspec.json.encode(field.default).decode()
+            yield Described(f"{group.name}.{field.name}", default, texts.get(field.name, ""))
+
+
+def _field_docstrings(struct: type) -> dict[str, str]:
+    """The string that stands under each field, read from the source."""
+    body = ast.parse(inspect.getsource(struct)).body[0]
+    texts: dict[str, str] = {}
+    name = ""
+    for node in body.body if isinstance(body, ast.ClassDef) else []:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            name = node.target.id
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and name:
+            texts[name] = str(node.value.value)
+            name = ""
+    return texts
