@@ -1,0 +1,351 @@
+"""The store's face: everything the rest of the agent knows of it. Synchronous and safe for threads.
+
+One connection writes, under a lock; readers have connections of their own and never wait for it. Callers on an event
+loop use an executor: a commit may take 30 ms. Every stretch of time is half-open: from `since_ns` until before
+`until_ns`.
+
+Every method raises RetryLater when the database is away, locked or full (nothing was written; the same call may come
+again), FixConfiguration when a person must mend it, and GiveUp when the value itself cannot be stored.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import IntegrityError
+
+from agent.store import connect, retention, schema
+from agent.store.chunks import ReadingsChunk
+from agent.store.failures import explained
+from agent.store.lock import FileLock
+from agent.store.rows import JobSeen, NodeSeen, Pruned, Retention
+from agent.store.tables import audit, decisions, events, findings, incidents, jobs, nodes, readings
+from agent.store.tables.audit import AUDIT
+from agent.watch import Changes
+from collectors.errors import FixConfiguration, GiveUp, RetryLater
+from collectors.model import Event, EventKind, Origin, Subject
+from detectors.model import Finding, Incident, IncidentState
+from policies.model import AuditEntry, Decision
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+BUSY_SECONDS = 5.0
+"""How long a write waits for another program's lock before RetryLater."""
+ACTOR = "watchstander"
+"""Who stands in the audit for what no person did."""
+_ATTEMPTS = 20
+"""A writer that finds that another has appended to the audit tries again so often."""
+_VACUUM_PAGES = 1_000
+"""Pages given back to the file system in one step: 4 MB."""
+
+
+def open_store(url: str, *, create: bool = True, busy_seconds: float = BUSY_SECONDS) -> "Store":
+    """Open a store: `sqlite:///relative/path`, `sqlite:////absolute/path` or `postgresql://user@host/database`.
+
+    With `create` (the agent) it is made where missing, brought up to this version, and, on SQLite, locked against a
+    second agent. Without (a command beside the agent) it must be there, and of this version.
+    """
+    where = connect.place(url)
+    lock = None
+    if where.path is not None:
+        if create:
+            connect.make_file(where.path)
+            lock = FileLock(where.path.with_name(where.path.name + ".lock"))
+        elif not where.path.is_file():
+            raise FixConfiguration(f"there is no store at {where.path}: start the agent first, or name another")
+    store = Store(where, busy_seconds, lock)
+    try:
+        store.bring_up(migrate=create)
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+class Store:
+    """Made by `open_store`."""
+
+    def __init__(self, where: connect.Place, busy_seconds: float, lock: FileLock | None) -> None:
+        self.name = where.name
+        """What people call it: a path, or a URL without its password."""
+        self.revision_before: str | None = None
+        """The revision that it had when it was opened; None for one that was empty."""
+        self._path = where.path
+        self._lock = lock
+        self._writer, self._readers = connect.engines(where, busy_seconds)
+        self._writing_lock = threading.Lock()
+        self._closed = False
+
+    # what the watch found
+
+    def save(self, changes: Changes) -> None:
+        """Keep all that a tick changed, in one transaction; a repeat changes nothing.
+
+        A decision that is new, or whose verdict, rule, mode, actions or guards' words differ from what is stored, gets
+        an entry in the audit. An incident that a person acknowledged stays so while the watch calls it open.
+        """
+        incident_of = {finding: incident.id for incident in changes.incidents for finding in incident.findings}
+
+        def work(connection: Connection) -> None:
+            findings.save(connection, changes.findings, incident_of)
+            incidents.save(connection, changes.incidents)
+            findings.link(connection, incident_of)
+            events.save(connection, changes.events)
+            for decision in decisions.save(connection, changes.decisions):
+                audit.append(
+                    connection,
+                    time_ns=decision.decided_ns,
+                    actor=ACTOR,
+                    what="decision",
+                    about=decision.id,
+                    detail=msgspec.json.encode(decision, order="sorted").decode(),
+                )
+
+        if changes:
+            self._write(work)
+
+    def incidents(
+        self,
+        *,
+        states: Collection[IncidentState] | None = None,
+        cluster: str | None = None,
+        origin: Origin | None = None,
+        limit: int = 100,
+        before_ns: int | None = None,
+    ) -> list[Incident]:
+        """Newest first by `opened_ns`; `before_ns` is that of the last one on the page before."""
+        with self._reading() as connection:
+            return incidents.newest(
+                connection, states=states, cluster=cluster, origin=origin, limit=limit, before_ns=before_ns
+            )
+
+    def incident(self, id_or_prefix: str) -> Incident | None:
+        """By id or its beginning, in any case, with or without `INC-`; GiveUp names the candidates if several fit."""
+        with self._reading() as connection:
+            return incidents.by_prefix(connection, id_or_prefix)
+
+    def findings(self, ids: Sequence[str]) -> list[Finding]:
+        """Those that are known, in the order asked for."""
+        with self._reading() as connection:
+            return findings.by_ids(connection, ids)
+
+    def findings_between(self, since_ns: int, until_ns: int, *, cluster: str | None = None) -> list[Finding]:
+        """Those that were open at some moment of the stretch, oldest first."""
+        with self._reading() as connection:
+            return findings.between(connection, since_ns, until_ns, cluster)
+
+    def open_findings(self) -> list[Finding]:
+        """All that have not cleared, oldest first: where the watch goes on after a restart."""
+        with self._reading() as connection:
+            return findings.still_open(connection)
+
+    def open_incidents(self) -> list[Incident]:
+        """All that are not resolved, oldest first: where the watch goes on after a restart."""
+        with self._reading() as connection:
+            return incidents.still_open(connection)
+
+    def events(
+        self,
+        *,
+        since_ns: int,
+        until_ns: int,
+        subject: Subject | None = None,
+        cluster: str | None = None,
+        kinds: Collection[EventKind] | None = None,
+        limit: int = 1000,
+    ) -> list[Event]:
+        """Oldest first; where `limit` cuts, ask on from the last one's time."""
+        with self._reading() as connection:
+            return events.between(
+                connection,
+                since_ns=since_ns,
+                until_ns=until_ns,
+                subject=subject,
+                cluster=cluster,
+                kinds=kinds,
+                limit=limit,
+            )
+
+    def decisions(self, incident_id: str) -> list[Decision]:
+        """All about one incident, oldest first."""
+        with self._reading() as connection:
+            return decisions.of_incident(connection, incident_id)
+
+    # what people said, and the audit
+
+    def acknowledge(self, incident_id: str, who: str, now_ns: int) -> Incident:
+        """A person looks after it: its state and an audit entry, in one transaction. A second time changes nothing.
+
+        GiveUp when there is no such incident (a whole id is asked for) or it is resolved.
+        """
+
+        def work(connection: Connection) -> Incident:
+            incident, is_news = incidents.acknowledge(connection, incident_id, who, now_ns)
+            if is_news:
+                detail = msgspec.json.encode({"title": incident.title}, order="sorted").decode()
+                audit.append(
+                    connection, time_ns=now_ns, actor=who, what="acknowledge", about=incident_id, detail=detail
+                )
+            return incident
+
+        return self._write(work)
+
+    def append_audit(self, *, time_ns: int, actor: str, what: str, about: str, detail: str) -> AuditEntry:
+        """One more entry, chained to the last; `detail` is JSON with sorted keys."""
+        return self._write(
+            lambda connection: audit.append(
+                connection, time_ns=time_ns, actor=actor, what=what, about=about, detail=detail
+            )
+        )
+
+    def audit(self, *, after_sequence: int = 0, limit: int = 200, newest_first: bool = False) -> list[AuditEntry]:
+        """Entries behind `after_sequence`, in their order or the newest first."""
+        with self._reading() as connection:
+            pages = audit.newest_first if newest_first else audit.in_order
+            return pages(connection, limit, after_sequence)
+
+    def verify_audit(self) -> int | None:
+        """Sequence of the first entry that is missing or not what was written; None when the chain is whole."""
+        with self._reading() as connection:
+            return audit.first_broken(connection)
+
+    # nodes, jobs, readings
+
+    def save_nodes(self, nodes_seen: Sequence[NodeSeen]) -> None:
+        """Keep nodes as they were last seen."""
+        if nodes_seen:
+            self._write(lambda connection: nodes.save(connection, nodes_seen))
+
+    def nodes(self, *, cluster: str | None = None) -> list[NodeSeen]:
+        """By cluster and name."""
+        with self._reading() as connection:
+            return nodes.listed(connection, cluster)
+
+    def save_jobs(self, jobs_seen: Sequence[JobSeen]) -> None:
+        """Keep jobs as they were last seen."""
+        if jobs_seen:
+            self._write(lambda connection: jobs.save(connection, jobs_seen))
+
+    def jobs(self, *, cluster: str | None = None) -> list[JobSeen]:
+        """The one seen last first."""
+        with self._reading() as connection:
+            return jobs.listed(connection, cluster)
+
+    def keep_readings(self, chunk_rows: Sequence[ReadingsChunk]) -> None:
+        """Keep chunks; of two with the same subjects, metrics and first time the one that reaches further stays."""
+        if chunk_rows:
+            self._write(lambda connection: readings.save(connection, chunk_rows))
+
+    def readings(
+        self, subject: Subject, metric: str, since_ns: int, until_ns: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32] | npt.NDArray[np.float64]]:
+        """Times (Unix ns, ascending) and values of one metric: gauges as float32, counters as float64 in their unit."""
+        with self._reading() as connection:
+            return readings.of_metric(connection, subject, metric, since_ns, until_ns)
+
+    # housekeeping
+
+    def prune(self, now_ns: int, retention_: Retention) -> Pruned:
+        """Remove what has been kept long enough, in small transactions, and give the space back (SQLite)."""
+        pruned = retention.prune(self._transaction, now_ns, retention_)
+        if self._path is not None:
+            self._vacuum()
+        return pruned
+
+    def size_bytes(self) -> int:
+        """What it takes up: the SQLite file with its write-ahead log, or the PostgreSQL database."""
+        if self._path is not None:
+            files = (self._path, self._path.with_name(self._path.name + "-wal"))
+            return sum(file.stat().st_size for file in files if file.exists())
+        with self._reading() as connection:
+            return int(connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
+
+    def close(self) -> None:
+        """Close all connections and let go of the lock; a second time does nothing."""
+        with self._writing_lock:
+            self._closed = True
+            self._writer.dispose()
+        self._readers.dispose()
+        if self._lock is not None:
+            self._lock.release()
+
+    def bring_up(self, *, migrate: bool) -> None:
+        """Bring the tables to this version.
+
+        FixConfiguration when the store is newer, or when it is older and `migrate` is False.
+        """
+        with self._reading() as connection:
+            before = self.revision_before = schema.version(connection, self.name)
+        if before == schema.HEAD:
+            return
+        if not migrate:
+            raise FixConfiguration(
+                f"store {self.name} is of an older version ({before or 'empty'}, not {schema.HEAD}):"
+                " start the agent, or run `watchstander migrate`"
+            )
+        with self._transaction() as connection:
+            schema.upgrade(connection)
+        logger.info("store %s brought from %s to %s", self.name, before or "empty", schema.HEAD)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        self._check_open()
+        with explained(self.name), self._readers.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _begun(self) -> Iterator[Connection]:
+        with self._writing_lock:
+            self._check_open()
+            with self._writer.begin() as connection:
+                yield connection
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with explained(self.name), self._begun() as connection:
+            yield connection
+
+    def _write(self, work: Callable[[Connection], T]) -> T:
+        """One transaction; done anew when another writer has appended to the audit meanwhile."""
+        for _ in range(_ATTEMPTS):
+            with explained(self.name):
+                try:
+                    with self._begun() as connection:
+                        return work(connection)
+                except IntegrityError as error:
+                    if AUDIT.name not in str(error.orig):
+                        raise
+                    logger.debug("another writer was faster: %s", error.orig)
+        raise RetryLater(f"store {self.name}: other writers were faster {_ATTEMPTS} times in a row; try again")
+
+    def _vacuum(self) -> None:
+        free = 1
+        while free:
+            with self._bare_writer() as connection:
+                connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+                (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+        with self._bare_writer() as connection:
+            # The log is emptied into the file, or, where a reader still needs it, at the next pruning.
+            (patience,) = connection.execute("PRAGMA busy_timeout").fetchone()
+            connection.execute("PRAGMA busy_timeout = 100")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            connection.execute(f"PRAGMA busy_timeout = {patience}")
+
+    @contextmanager
+    def _bare_writer(self) -> Iterator[Any]:
+        """SQLite's own connection outside any transaction: what its housekeeping asks for."""
+        with explained(self.name), self._writing_lock:
+            self._check_open()
+            with closing(self._writer.raw_connection()) as connection:
+                yield connection.driver_connection
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise GiveUp(f"store {self.name} is closed")

@@ -1,0 +1,10 @@
+"""One file per table group: its columns, and every statement that reads or writes them.
+
+Each group keeps the whole value as a JSON document, and beside it the columns that queries need. Times are Unix
+nanoseconds in BIGINT: exact and ordered. Enums are their values as text: no native types, so that a new member needs no
+migration.
+"""
+
+from agent.store.tables import audit, decisions, events, findings, incidents, jobs, nodes, readings
+
+__all__ = ["audit", "decisions", "events", "findings", "incidents", "jobs", "nodes", "readings"]
