@@ -31,40 +31,38 @@ _INVISIBLE = {
 } | dict.fromkeys((0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x85, 0x2028, 0x2029), " ")
 
 _NAMES = r"passw(?:or)?d|passphrase|pwd|secret|credentials?|(?:api|access|account|private|secret|signing|auth)[_-]?key"
+_NEEDLES = ("pass", "pwd", "secret", "credential", "key")
 _QUOTE = r"""[\\"']{0,3}"""
-_SHAPES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        (
-            r"(?s)-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----.*?"
-            r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----|\Z)",
-            MASK,
-        ),
-        (r"://[^\s/@]+@", f"://{MASK}@"),
-        (r"(?i)\b(bearer|basic)\s{1,4}[a-z0-9._~+/=-]{8,}", rf"\1 {MASK}"),
-        (r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?", MASK),
-        (r"\b(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}\b", MASK),
-        (r"\bAIza[\w-]{30,}", MASK),
-        (r"\bya29\.[\w-]{20,}", MASK),
-        (r"hf_[A-Za-z0-9]{16,}", MASK),
-        (r"\bsk-[\w-]{16,}", MASK),
-        (r"gh[opsur]_[A-Za-z0-9]{16,}", MASK),
-        (r"github_pat_\w{16,}", MASK),
-        (r"\bglpat-[\w-]{16,}", MASK),
-        (r"\bxox[a-z]-[A-Za-z0-9-]{8,}", MASK),
-        (r"\bxapp-[A-Za-z0-9-]{8,}", MASK),
-        (r"(hooks\.slack\.com/services/)[\w/]+", rf"\1{MASK}"),
+_IS = r"\s{0,3}[=:]\s{0,3}"
+_VALUE = r"""(?:\\?"[^"]+"?|\\?'[^']+'?|[^\s"',;&]+)"""
+_NUMBER = rf"""{_QUOTE}[\d.,]{{1,24}}(?:[\s"',;&}})\]]|\Z)"""
+_PEM = "-----{} [A-Z0-9 ]{{0,40}}PRIVATE KEY[A-Z ]{{0,10}}-----"
+_SHAPES: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = tuple(
+    (needles, re.compile(pattern), replacement)
+    for needles, pattern, replacement in (
+        (("private key",), rf"(?s){_PEM.format('BEGIN')}.*?(?:{_PEM.format('END')}|\Z)", MASK),
+        (("://",), r"://[^\s/@]+@", f"://{MASK}@"),
+        (("bearer", "basic"), r"(?i)\b(bearer|basic)\s{1,4}[a-z0-9._~+/=-]{8,}", rf"\1 {MASK}"),
+        (("eyj",), r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?", MASK),
+        (("akia", "asia", "aroa", "aida"), r"\b(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}\b", MASK),
+        (("aiza",), r"\bAIza[\w-]{30,}", MASK),
+        (("ya29.",), r"\bya29\.[\w-]{20,}", MASK),
+        (("hf_",), r"hf_[A-Za-z0-9]{16,}", MASK),
+        (("sk-",), r"\bsk-[\w-]{16,}", MASK),
+        (("gh",), r"gh[opsur]_[A-Za-z0-9]{16,}", MASK),
+        (("github_pat_",), r"github_pat_\w{16,}", MASK),
+        (("glpat-",), r"\bglpat-[\w-]{16,}", MASK),
+        (("xox",), r"\bxox[a-z]-[A-Za-z0-9-]{8,}", MASK),
+        (("xapp-",), r"\bxapp-[A-Za-z0-9-]{8,}", MASK),
+        (("hooks.slack",), r"(hooks\.slack\.com/services/)[\w/]+", rf"\1{MASK}"),
         # name = "value in quotes", name: value; the name may be the end of a longer one (WANDB_API_KEY).
-        (rf"""(?i)((?:{_NAMES}){_QUOTE}\s{{0,3}}[=:]\s{{0,3}})(?:\\?"[^"]+"?|\\?'[^']+'?|[^\s"',;&]+)""", rf"\1{MASK}"),
+        (_NEEDLES, rf"(?i)((?:{_NAMES}){_QUOTE}{_IS}){_VALUE}", rf"\1{MASK}"),
         # A token that is a plain number is a count, an id or a price, not a secret.
-        (
-            rf"""(?i)(token{_QUOTE}\s{{0,3}}[=:]\s{{0,3}})(?!{_QUOTE}[\d.,]{{1,24}}(?:[\s"',;&}})\]]|\Z))"""
-            r"""(?:\\?"[^"]+"?|\\?'[^']+'?|[^\s"',;&]+)""",
-            rf"\1{MASK}",
-        ),
-        (rf"(?i)(--[a-z-]{{0,24}}(?:{_NAMES}|token)\s{{1,3}})[^\s-]\S*", rf"\1{MASK}"),
+        (("token",), rf"(?i)(token{_QUOTE}{_IS})(?!{_NUMBER}){_VALUE}", rf"\1{MASK}"),
+        (("--",), rf"(?i)((?<!\S)--[a-z-]{{0,24}}(?:{_NAMES}|token)\s{{1,3}})[^\s-]\S*", rf"\1{MASK}"),
     )
 )
+"""(words of which one must occur in the lower-cased text, pattern, replacement): few lines need a pattern at all."""
 
 
 def mask(text: str) -> str:
@@ -73,8 +71,10 @@ def mask(text: str) -> str:
     >>> mask("cloning https://me:hunter2@example.com/repo with HF_TOKEN=hf_abcdefghijklmnopqrst")
     'cloning https://[masked]@example.com/repo with HF_TOKEN=[masked]'
     """
-    for pattern, replacement in _SHAPES:
-        text = pattern.sub(replacement, text)
+    lowered = text.lower()
+    for needles, pattern, replacement in _SHAPES:
+        if any(needle in lowered for needle in needles):
+            text = pattern.sub(replacement, text)
     return text
 
 
