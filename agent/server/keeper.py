@@ -1,0 +1,264 @@
+"""The thread that writes to the store, so that a slow or absent database holds up neither ticks nor answers.
+
+What waits is merged by id (the newest value of a finding is the one worth saving) and bounded; what has to be dropped
+is counted. Saving is repeated until it succeeds: the store's writes are idempotent.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from agent.store.chunks import ReadingsChunk
+from agent.store.rows import JobSeen, NodeSeen, Pruned, Retention
+from agent.watch import Changes
+from collectors.errors import FixConfiguration, GiveUp, RetryLater
+from collectors.model import Event
+from detectors.model import Finding, Incident
+from policies.model import Decision
+
+_log = logging.getLogger(__name__)
+
+FIRST_RETRY_SECONDS = 0.5
+LONGEST_RETRY_SECONDS = 30.0
+PRUNE_EVERY_SECONDS = 3600.0
+_NANOSECONDS = 1_000_000_000
+
+
+class Keeping(Protocol):
+    """What the keeper needs of `agent.store.store.Store`."""
+
+    def save(self, changes: Changes) -> None:
+        """Upsert all of it in one transaction."""
+        ...
+
+    def save_nodes(self, nodes_seen: Sequence[NodeSeen]) -> None:
+        """Upsert nodes."""
+        ...
+
+    def save_jobs(self, jobs_seen: Sequence[JobSeen]) -> None:
+        """Upsert jobs."""
+        ...
+
+    def keep_readings(self, chunk_rows: Sequence[ReadingsChunk]) -> None:
+        """Upsert chunks."""
+        ...
+
+    def prune(self, now_ns: int, retention_: Retention) -> Pruned:
+        """Remove what is old."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far the ingest log has been worked through."""
+
+    position: int = 0
+    ticked_ns: dict[str, int] = field(default_factory=dict)
+    """Cluster to the last tick of its live watch, Unix ns."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What waits to be saved."""
+
+    findings: dict[str, Finding] = field(default_factory=dict)
+    incidents: dict[str, Incident] = field(default_factory=dict)
+    decisions: dict[str, Decision] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+    nodes: dict[tuple[str, str, str], NodeSeen] = field(default_factory=dict)
+    jobs: dict[tuple[str, str, str], JobSeen] = field(default_factory=dict)
+    chunks: list[ReadingsChunk] = field(default_factory=list)
+    since_ns: int = 0
+    """When the oldest of it came."""
+
+    def rows(self) -> int:
+        changes = len(self.findings) + len(self.incidents) + len(self.decisions) + len(self.events)
+        return changes + len(self.nodes) + len(self.jobs) + len(self.chunks)
+
+    def put(self, newer: "_Pending") -> None:
+        """Lay newer things over these."""
+        self.findings |= newer.findings
+        self.incidents |= newer.incidents
+        self.decisions |= newer.decisions
+        self.events += newer.events
+        self.nodes |= newer.nodes
+        self.jobs |= newer.jobs
+        self.chunks += newer.chunks
+
+
+class Keeper:
+    """Give it changes with `keep`; it saves them in the background."""
+
+    def __init__(
+        self,
+        store: Keeping,
+        clock: Callable[[], int],
+        *,
+        most_rows: int = 500_000,
+        retention: Retention = Retention(),
+        first_retry_seconds: float = FIRST_RETRY_SECONDS,
+    ) -> None:
+        """`clock` gives Unix ns; `most_rows` bounds each kind of thing that waits."""
+        self._store = store
+        self._clock = clock
+        self._most = most_rows
+        self._retention = retention
+        self._first_retry = first_retry_seconds
+        self._lock = threading.Condition()
+        self._waiting = _Pending()
+        self._saving = _Pending()
+        self._mark = Mark()
+        self._stop = False
+        self._patience = 0
+        """Failures in a row after which a stopping keeper gives up."""
+        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+        self.saved = Mark()
+        """Everything up to here is in the store."""
+        self.problem = ""
+        """Why the store does not take anything now, in one line."""
+        self.retries = 0
+        self.dropped = 0
+        """Rows that had to go because the store was away for too long."""
+        self.refused = 0
+        """Rows that the store will never take."""
+        self.saves = 0
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def keep(
+        self,
+        changes: Changes | None = None,
+        *,
+        nodes: Sequence[NodeSeen] = (),
+        jobs: Sequence[JobSeen] = (),
+        chunks: Sequence[ReadingsChunk] = (),
+        mark: Mark | None = None,
+    ) -> None:
+        """Put things in line. `mark` holds once these and all before them are saved."""
+        newer = _Pending(
+            nodes={(node.origin.value, node.cluster, node.id): node for node in nodes},
+            jobs={(job.origin.value, job.cluster, job.id): job for job in jobs},
+            chunks=list(chunks),
+        )
+        if changes is not None:
+            newer.findings = {finding.id: finding for finding in changes.findings}
+            newer.incidents = {incident.id: incident for incident in changes.incidents}
+            newer.decisions = {decision.id: decision for decision in changes.decisions}
+            newer.events = list(changes.events)
+        with self._lock:
+            if not self._waiting.rows():
+                self._waiting.since_ns = self._clock()
+            self._waiting.put(newer)
+            self._bound(self._waiting)
+            if mark is not None:
+                self._mark = mark
+            self._lock.notify()
+
+    @property
+    def waiting(self) -> int:
+        """Rows not yet saved."""
+        return self._waiting.rows() + self._saving.rows()
+
+    def lag_seconds(self) -> float:
+        """Age of the oldest thing not yet saved, seconds; 0.0 where there is none."""
+        oldest = [pending.since_ns for pending in (self._saving, self._waiting) if pending.rows()]
+        return max(0, self._clock() - min(oldest)) / _NANOSECONDS if oldest else 0.0
+
+    def stop(self, attempts: int = 3) -> bool:
+        """Save what waits, at most so many failures in a row, then end the thread; whether all was saved."""
+        with self._lock:
+            self._stop = True
+            self._patience = attempts
+            self._lock.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+        return self.waiting == 0
+
+    def _bound(self, pending: _Pending) -> None:
+        for held in (pending.events, pending.chunks):
+            over = len(held) - self._most
+            if over > 0:
+                del held[:over]
+                self.dropped += over
+        for table in (pending.findings, pending.incidents, pending.decisions, pending.nodes, pending.jobs):
+            while len(table) > self._most:
+                del table[next(iter(table))]  # type: ignore[attr-defined]  # mypy joins the tables to object
+                self.dropped += 1
+
+    def _run(self) -> None:
+        failures = 0
+        next_prune_ns = self._clock() + int(60 * _NANOSECONDS)
+        while True:
+            with self._lock:
+                if failures:
+                    wait = min(LONGEST_RETRY_SECONDS, self._first_retry * 2 ** min(failures - 1, 10))
+                    self._lock.wait_for(lambda: self._stop, wait)
+                elif not self._waiting.rows() and self._mark is self.saved:
+                    self._lock.wait_for(lambda: self._stop or self._waiting.rows() or self._mark is not self.saved, 60)
+                if self._stop and (failures >= self._patience > 0 or not (self._waiting.rows() or self._saving.rows())):
+                    if not failures:
+                        self.saved = self._mark
+                    return
+                self._take()
+                mark = self._mark
+            try:
+                self._save(self._saving)
+                if not self._stop and self._clock() >= next_prune_ns:
+                    next_prune_ns = self._clock() + int(PRUNE_EVERY_SECONDS * _NANOSECONDS)
+                    self._store.prune(self._clock(), self._retention)
+            except (RetryLater, FixConfiguration) as error:
+                failures += 1
+                self.retries += 1
+                if str(error) != self.problem:
+                    _log.error("the store takes nothing now, %d rows wait: %s", self.waiting, error)
+                self.problem = str(error)
+            else:
+                if failures:
+                    _log.info("the store takes things again")
+                failures = 0
+                self.problem = ""
+                self.saved = mark
+
+    def _take(self) -> None:
+        """What waits joins what could not be saved."""
+        if self._saving.rows():
+            self._saving.put(self._waiting)
+            self._bound(self._saving)
+        else:
+            self._saving = self._waiting
+        self._waiting = _Pending()
+
+    def _save(self, pending: _Pending) -> None:
+        """Each kind is let go of as soon as it is in; raises RetryLater or FixConfiguration with the rest still held."""
+        store = self._store
+        changes = Changes(
+            list(pending.findings.values()),
+            list(pending.incidents.values()),
+            list(pending.decisions.values()),
+            pending.events,
+        )
+        if changes:
+            self._one(len(pending.findings) + len(pending.events), "findings and events", lambda: store.save(changes))
+            pending.findings, pending.incidents, pending.decisions, pending.events = {}, {}, {}, []
+        if pending.nodes:
+            self._one(len(pending.nodes), "nodes", lambda: store.save_nodes(list(pending.nodes.values())))
+            pending.nodes = {}
+        if pending.jobs:
+            self._one(len(pending.jobs), "jobs", lambda: store.save_jobs(list(pending.jobs.values())))
+            pending.jobs = {}
+        while pending.chunks:
+            some = pending.chunks[:200]
+            self._one(len(some), "readings", lambda some=some: store.keep_readings(some))  # type: ignore[misc]
+            del pending.chunks[:200]
+
+    def _one(self, rows: int, what: str, save: Callable[[], None]) -> None:
+        try:
+            save()
+            self.saves += 1
+        except GiveUp as error:
+            self.refused += rows
+            _log.error("the store refuses %d rows of %s for good: %s", rows, what, error)

@@ -1,0 +1,134 @@
+"""One watch per (origin, cluster). Live, replay and test share nothing but the store.
+
+A live space goes by the agent's clock. What is not live goes by the times in its own batches, so that a replay gives
+the same findings whenever and however fast it is played.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from agent.watch import Changes
+from collectors.errors import RetryLater
+from collectors.model import Batch, EventKind, Origin
+
+Key = tuple[Origin, str]
+"""Origin and cluster."""
+
+
+class Watching(Protocol):
+    """What a space needs of `agent.watch.Watch`."""
+
+    def receive(self, batch: Batch, received_ns: int) -> None:
+        """Take in one batch."""
+        ...
+
+    def tick(self, now_ns: int) -> Changes:
+        """Look at everything received up to now."""
+        ...
+
+    def advance(self, now_ns: int) -> Changes:
+        """Run all ticks that are due up to now."""
+        ...
+
+
+@dataclass(slots=True)
+class Space:
+    """One watch, and where its clock stands."""
+
+    key: Key
+    watch: Watching
+    now_ns: int = 0
+    """Up to here it has looked, by its own clock, Unix ns."""
+    heard_ns: int = 0
+    """When the agent last had a batch for it, by the agent's clock, Unix ns."""
+    speaking: set[str] = field(default_factory=set)
+    """Not live: spools that have begun and not said goodbye."""
+    ended: bool = False
+    """Not live: all have said goodbye. The next batch begins anew."""
+
+    @property
+    def live(self) -> bool:
+        """Whether it goes by the agent's clock."""
+        return self.key[0] is Origin.LIVE
+
+    def advance(self, now_ns: int) -> Changes:
+        """Run the ticks that are due; time never runs backwards."""
+        self.now_ns = max(self.now_ns, now_ns)
+        return self.watch.advance(self.now_ns)
+
+    def receive(self, batch: Batch, received_ns: int) -> Changes:
+        """Take in a batch at its time; the ticks due before it come first."""
+        self.heard_ns = received_ns
+        at_ns = received_ns if self.live else batch.sent_ns
+        changes = self.advance(at_ns)
+        self.watch.receive(batch, self.now_ns)
+        if not self.live:
+            self.speaking.add(batch.spool_id)
+            if any(event.kind is EventKind.COLLECTOR_GOODBYE for event in batch.events):
+                self.speaking.discard(batch.spool_id)
+                self.ended = not self.speaking
+                # The grid may end before the last batch does: without a last look it would never be looked at.
+                join(changes, self.advance(self.now_ns))
+                if self.ended:
+                    join(changes, self.watch.tick(self.now_ns))
+        return changes
+
+
+class Spaces:
+    """All watches of this agent. Belongs to the worker thread; other threads may look up, not change."""
+
+    def __init__(self, make_watch: Callable[[Origin, str], Watching], *, most: int = 64) -> None:
+        """`make_watch` is given origin and cluster."""
+        self._make_watch = make_watch
+        self._most = most
+        self._spaces: dict[Key, Space] = {}
+
+    def __len__(self) -> int:
+        return len(self._spaces)
+
+    def all(self) -> list[Space]:
+        """Every space, the oldest first."""
+        return list(self._spaces.values())
+
+    def live(self) -> Iterable[Space]:
+        """The live ones."""
+        return (space for space in self.all() if space.live)
+
+    def get(self, origin: Origin, cluster: str) -> Watching | None:
+        """The watch over a cluster; None where nobody has sent anything."""
+        space = self._spaces.get((origin, cluster))
+        return space.watch if space is not None else None
+
+    def full_for(self, origin: Origin, cluster: str) -> bool:
+        """Whether a batch would need a space that there is no room for. For the event loop, before it takes it in."""
+        return (origin, cluster) not in self._spaces and len(self._spaces) >= self._most and not self._has_ended()
+
+    def space_for(self, batch: Batch) -> Space:
+        """The space of a batch, made where there is none. RetryLater where there is no room."""
+        key = (batch.origin, batch.node.cluster)
+        space = self._spaces.get(key)
+        if space is None or space.ended:
+            if space is None and len(self._spaces) >= self._most:
+                self._drop_one_ended()
+            space = Space(key, self._make_watch(*key))
+            self._spaces[key] = space
+        return space
+
+    def _has_ended(self) -> bool:
+        return any(space.ended for space in self.all())
+
+    def _drop_one_ended(self) -> None:
+        for key, space in self._spaces.items():
+            if space.ended:
+                del self._spaces[key]
+                return
+        raise RetryLater(f"{len(self._spaces)} watches are open, no more are allowed; end a replay first")
+
+
+def join(changes: Changes, more: Changes) -> None:
+    """Put later changes behind earlier ones."""
+    changes.findings += more.findings
+    changes.incidents += more.incidents
+    changes.decisions += more.decisions
+    changes.events += more.events

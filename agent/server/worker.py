@@ -1,0 +1,199 @@
+"""The thread that feeds the watches: batches and the passing of time, in one line, in the order of the ingest log.
+
+A tick at T sees exactly the batches stamped before T, live as well as when the log is played again after a restart,
+because time only ever comes down the line behind the batches stamped before it.
+"""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from agent.ingest.commit import Entry
+from agent.ingest.log import Record
+from agent.server.checkpoint import Checkpoint
+from agent.server.history import History
+from agent.server.keeper import Keeper, Mark
+from agent.server.sightings import Sightings
+from agent.server.spaces import Spaces, join
+from agent.watch import Changes
+from collectors.errors import GiveUp, RetryLater
+from collectors.model import Batch
+
+_log = logging.getLogger(__name__)
+
+_NANOSECONDS = 1_000_000_000
+_BATCH_BYTES = 2048
+_EVENT_BYTES = 1024
+"""What a batch and an event weigh in memory beside their readings, about."""
+
+
+@dataclass(slots=True)
+class WorkerCounts:
+    """Written by the worker thread only."""
+
+    batches: int = 0
+    ticks_seconds: float = 0.0
+    """Time spent in the watches."""
+    slowest_seconds: float = 0.0
+    """The longest single stay in the watches since the start."""
+    looks: int = 0
+    errors: int = 0
+    """Faults of ours that one batch or tick ran into; the log has them."""
+    replayed: int = 0
+    """Batches worked through again after the restart."""
+
+
+class Worker:
+    """Owns the spaces."""
+
+    def __init__(
+        self,
+        spaces: Spaces,
+        keeper: Keeper,
+        clock: Callable[[], int],
+        timer: Callable[[], float],
+        *,
+        history: History,
+        sightings_seconds: float = 30.0,
+    ) -> None:
+        """`clock` gives Unix ns, `timer` seconds that only measure."""
+        self._spaces = spaces
+        self._keeper = keeper
+        self._clock = clock
+        self._timer = timer
+        self._history = history
+        self._sightings = Sightings()
+        self._sightings_ns = int(sightings_seconds * _NANOSECONDS)
+        self._next_sightings_ns = 0
+        self._line: queue.SimpleQueue[Entry | int | None] = queue.SimpleQueue()
+        self._put_bytes = 0
+        self._done_bytes = 0
+        self._position = 0
+        self._looked_ns = 0
+        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
+        self.counts = WorkerCounts()
+
+    # From the event loop
+
+    def deliver(self, entries: Sequence[Entry]) -> None:
+        """Batches that are on disk, in the order of the log."""
+        for entry in entries:
+            self._put_bytes += weight(entry.batch)
+            self._line.put(entry)
+
+    def pass_time(self, settled_ns: int) -> None:
+        """No batch stamped before this will come any more."""
+        self._line.put(settled_ns)
+
+    @property
+    def backlog_bytes(self) -> int:
+        """What waits in line, about."""
+        return self._put_bytes - self._done_bytes
+
+    def lag_seconds(self) -> float:
+        """How far the live watches are behind the agent's clock."""
+        return max(0, self._clock() - self._looked_ns) / _NANOSECONDS if self._looked_ns else 0.0
+
+    def start(self) -> None:
+        """Begin to work off the line."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Work off what is in line, hand everything to the keeper, end the thread."""
+        self._line.put(None)
+        if self._thread.is_alive():
+            self._thread.join()
+
+    # Before the thread runs
+
+    def replay(self, records: Iterable[Record], decode: Callable[[bytes], Batch], checkpoint: Checkpoint) -> None:
+        """Work through what the ingest log holds, as it came; drop what the checkpoint says is stored."""
+        for record in records:
+            try:
+                batch = decode(record.body)
+            except GiveUp as error:
+                _log.error("ingest log: a batch that was taken in once cannot be read any more: %s", error)
+                continue
+            self.counts.replayed += 1
+            self._receive(batch, record.received_ns, stored_ns=checkpoint.ticked_ns.get(batch.node.cluster, 0))
+            self._position = record.end
+        self._keeper.keep(mark=self._mark())
+
+    # In the thread
+
+    def _run(self) -> None:
+        while True:
+            item = self._line.get()
+            try:
+                if item is None:
+                    self._finish()
+                    return
+                if isinstance(item, Entry):
+                    self._done_bytes += weight(item.batch)
+                    self.counts.batches += 1
+                    self._receive(item.batch, item.received_ns)
+                    self._position = item.end
+                else:
+                    self._pass_time(item)
+            except Exception:  # the outermost loop of this thread: one bad batch must not stop the watch
+                self.counts.errors += 1
+                _log.exception("the watch failed on one step and goes on with the next")
+                if item is None:
+                    return
+
+    def _receive(self, batch: Batch, received_ns: int, stored_ns: int = 0) -> None:
+        try:
+            space = self._spaces.space_for(batch)
+        except RetryLater as error:
+            self.counts.errors += 1
+            _log.error("a batch of %s was passed over: %s", batch.node, error)
+            return
+        if space.live and stored_ns > space.now_ns:
+            self._timed(lambda: space.advance(min(received_ns, stored_ns)))  # stored before the restart
+        changes = self._timed(lambda: space.receive(batch, received_ns))
+        self._sightings.see(batch, space.now_ns)
+        chunks = self._history.add(batch)
+        if space.ended:
+            chunks += self._history.take_all(*space.key)
+            self._keep_sightings()
+        if changes or chunks:
+            self._keeper.keep(changes, chunks=chunks, mark=None if space.live else self._mark())
+
+    def _pass_time(self, now_ns: int) -> None:
+        changes = Changes()
+        for space in self._spaces.live():
+            join(changes, self._timed(lambda space=space: space.advance(now_ns)))  # type: ignore[misc]
+        self._looked_ns = now_ns
+        if now_ns >= self._next_sightings_ns:
+            self._next_sightings_ns = now_ns + self._sightings_ns
+            self._keep_sightings()
+            self._keeper.keep(chunks=self._history.take_before(now_ns))
+        self._keeper.keep(changes, mark=self._mark())
+
+    def _keep_sightings(self) -> None:
+        nodes, jobs = self._sightings.take()
+        self._keeper.keep(nodes=nodes, jobs=jobs)
+
+    def _finish(self) -> None:
+        self._keep_sightings()
+        self._keeper.keep(chunks=self._history.take_all(), mark=self._mark())
+
+    def _mark(self) -> Mark:
+        return Mark(self._position, {space.key[1]: space.now_ns for space in self._spaces.live()})
+
+    def _timed(self, look: Callable[[], Changes]) -> Changes:
+        began = self._timer()
+        try:
+            return look()
+        finally:
+            took = self._timer() - began
+            self.counts.looks += 1
+            self.counts.ticks_seconds += took
+            self.counts.slowest_seconds = max(self.counts.slowest_seconds, took)
+
+
+def weight(batch: Batch) -> int:
+    """Bytes that a decoded batch takes in memory, about."""
+    return _BATCH_BYTES + _EVENT_BYTES * len(batch.events) + sum(len(table.data) for table in batch.tables)
