@@ -1,0 +1,1 @@
+"""How batches leave a node and never get lost: spool, sender, quarantine."""
