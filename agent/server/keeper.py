@@ -8,7 +8,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from agent.store.chunks import ReadingsChunk
 from agent.store.rows import JobSeen, NodeSeen, Pruned, Retention
@@ -97,14 +97,14 @@ class Keeper:
         clock: Callable[[], int],
         *,
         most_rows: int = 500_000,
-        retention: Retention = Retention(),
+        retention: Retention | None = None,
         first_retry_seconds: float = FIRST_RETRY_SECONDS,
     ) -> None:
         """`clock` gives Unix ns; `most_rows` bounds each kind of thing that waits."""
         self._store = store
         self._clock = clock
         self._most = most_rows
-        self._retention = retention
+        self._retention = retention or Retention()
         self._first_retry = first_retry_seconds
         self._lock = threading.Condition()
         self._waiting = _Pending()
@@ -112,7 +112,7 @@ class Keeper:
         self._mark = Mark()
         self._stop = False
         self._patience = 0
-        """Failures in a row after which a stopping keeper gives up."""
+        """Failures in a row after which a keeper that is stopping gives up."""
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
         self.saved = Mark()
         """Everything up to here is in the store."""
@@ -184,22 +184,35 @@ class Keeper:
             if over > 0:
                 del held[:over]
                 self.dropped += over
-        for table in (pending.findings, pending.incidents, pending.decisions, pending.nodes, pending.jobs):
+        tables: tuple[dict[Any, Any], ...] = (
+            pending.findings,
+            pending.incidents,
+            pending.decisions,
+            pending.nodes,
+            pending.jobs,
+        )
+        for table in tables:
             while len(table) > self._most:
-                del table[next(iter(table))]  # type: ignore[attr-defined]  # mypy joins the tables to object
+                del table[next(iter(table))]
                 self.dropped += 1
 
     def _run(self) -> None:
         failures = 0
+        stopping = False
         next_prune_ns = self._clock() + int(60 * _NANOSECONDS)
         while True:
             with self._lock:
                 if failures:
                     wait = min(LONGEST_RETRY_SECONDS, self._first_retry * 2 ** min(failures - 1, 10))
-                    self._lock.wait_for(lambda: self._stop, wait)
+                    if stopping:
+                        self._lock.wait(self._first_retry)
+                    else:
+                        self._lock.wait_for(lambda: self._stop, wait)
                 elif not self._waiting.rows() and self._mark is self.saved:
                     self._lock.wait_for(lambda: self._stop or self._waiting.rows() or self._mark is not self.saved, 60)
-                if self._stop and (failures >= self._patience > 0 or not (self._waiting.rows() or self._saving.rows())):
+                if self._stop and not stopping:
+                    stopping, failures = True, 0  # however long it has failed, what waits is tried once more
+                if stopping and (failures >= self._patience or not (self._waiting.rows() or self._saving.rows())):
                     if not failures:
                         self.saved = self._mark
                     return
@@ -233,7 +246,7 @@ class Keeper:
         self._waiting = _Pending()
 
     def _save(self, pending: _Pending) -> None:
-        """Each kind is let go of as soon as it is in; raises RetryLater or FixConfiguration with the rest still held."""
+        """Each kind is let go of once it is in; raises RetryLater or FixConfiguration with the rest still held."""
         store = self._store
         changes = Changes(
             list(pending.findings.values()),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from agent.ingest.commit import Entry
+from agent.ingest.dedupe import Seen, run_of
 from agent.ingest.log import Record
 from agent.server.checkpoint import Checkpoint
 from agent.server.history import History
@@ -71,6 +72,9 @@ class Worker:
         self._put_bytes = 0
         self._done_bytes = 0
         self._position = 0
+        self._replaying: tuple[Iterable[Record], Callable[[bytes], Batch], Checkpoint] = ((), _nothing, Checkpoint())
+        self.warming = True
+        """Still working through the ingest log."""
         self._looked_ns = 0
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
         self.counts = WorkerCounts()
@@ -96,8 +100,13 @@ class Worker:
         """How far the live watches are behind the agent's clock."""
         return max(0, self._clock() - self._looked_ns) / _NANOSECONDS if self._looked_ns else 0.0
 
-    def start(self) -> None:
-        """Begin to work off the line."""
+    def start(self, records: Iterable[Record], decode: Callable[[bytes], Batch], checkpoint: Checkpoint) -> None:
+        """Work through what the ingest log holds, then work off the line.
+
+        The log goes through the watches with the times at which it came. What they say up to the checkpoint is stored
+        already and is dropped, what they say after it is kept.
+        """
+        self._replaying = (records, decode, checkpoint)
         self._thread.start()
 
     def stop(self) -> None:
@@ -106,50 +115,58 @@ class Worker:
         if self._thread.is_alive():
             self._thread.join()
 
-    # Before the thread runs
+    # In the thread
 
-    def replay(self, records: Iterable[Record], decode: Callable[[bytes], Batch], checkpoint: Checkpoint) -> None:
-        """Work through what the ingest log holds, as it came; drop what the checkpoint says is stored."""
+    def _run(self) -> None:
+        self._step(lambda: self._replay(*self._replaying))
+        self.warming = False
+        while True:
+            item = self._line.get()
+            if item is None:
+                self._step(self._finish)
+                return
+            self._step(lambda: self._work_off(item))  # noqa: B023 - run at once
+            if isinstance(item, Entry):
+                self._done_bytes += weight(item.batch)
+                self._position = item.end
+
+    def _step(self, step: Callable[[], None]) -> None:
+        """The body of this thread's outermost loops: one bad batch must not stop the watch."""
+        try:
+            step()
+        except Exception:
+            self.counts.errors += 1
+            _log.exception("the watch failed on one step and goes on with the next")
+
+    def _replay(self, records: Iterable[Record], decode: Callable[[bytes], Batch], checkpoint: Checkpoint) -> None:
+        seen = Seen()
         for record in records:
             try:
                 batch = decode(record.body)
             except GiveUp as error:
                 _log.error("ingest log: a batch that was taken in once cannot be read any more: %s", error)
                 continue
-            self.counts.replayed += 1
-            self._receive(batch, record.received_ns, stored_ns=checkpoint.ticked_ns.get(batch.node.cluster, 0))
+            # A flush that failed halfway may have left a record that its sender then sent again.
+            if seen.add(run_of(batch), batch.sequence):
+                self.counts.replayed += 1
+                self._step(lambda: self._receive(batch, record.received_ns, checkpoint))  # noqa: B023 - run at once
             self._position = record.end
-        self._keeper.keep(mark=self._mark())
 
-    # In the thread
+    def _work_off(self, item: Entry | int) -> None:
+        if isinstance(item, Entry):
+            self.counts.batches += 1
+            self._receive(item.batch, item.received_ns)
+        else:
+            self._pass_time(item)
 
-    def _run(self) -> None:
-        while True:
-            item = self._line.get()
-            try:
-                if item is None:
-                    self._finish()
-                    return
-                if isinstance(item, Entry):
-                    self._done_bytes += weight(item.batch)
-                    self.counts.batches += 1
-                    self._receive(item.batch, item.received_ns)
-                    self._position = item.end
-                else:
-                    self._pass_time(item)
-            except Exception:  # the outermost loop of this thread: one bad batch must not stop the watch
-                self.counts.errors += 1
-                _log.exception("the watch failed on one step and goes on with the next")
-                if item is None:
-                    return
-
-    def _receive(self, batch: Batch, received_ns: int, stored_ns: int = 0) -> None:
+    def _receive(self, batch: Batch, received_ns: int, checkpoint: Checkpoint | None = None) -> None:
         try:
             space = self._spaces.space_for(batch)
         except RetryLater as error:
             self.counts.errors += 1
             _log.error("a batch of %s was passed over: %s", batch.node, error)
             return
+        stored_ns = checkpoint.ticked_ns.get(batch.node.cluster, 0) if checkpoint is not None else 0
         if space.live and stored_ns > space.now_ns:
             self._timed(lambda: space.advance(min(received_ns, stored_ns)))  # stored before the restart
         changes = self._timed(lambda: space.receive(batch, received_ns))
@@ -192,6 +209,10 @@ class Worker:
             self.counts.looks += 1
             self.counts.ticks_seconds += took
             self.counts.slowest_seconds = max(self.counts.slowest_seconds, took)
+
+
+def _nothing(body: bytes) -> Batch:
+    raise GiveUp(f"{len(body)} bytes, and no decoder was given")
 
 
 def weight(batch: Batch) -> int:
