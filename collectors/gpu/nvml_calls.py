@@ -16,8 +16,11 @@ ALL_LINKS = 0xFFFFFFFF
 ABSENT_ABOVE = 1 << 63
 """NVML writes "not available" as the greatest unsigned number."""
 
-NOT_SUPPORTED = frozenset({3, 4, 13, 25})
-"""NVML errors that stay: not supported, no permission, function not found, deprecated. The call is not made again."""
+NOT_SUPPORTED = frozenset({3, 4, 13, 25, 26})
+"""NVML errors that stay: not supported, no permission, no such function, wrong version of an argument, deprecated.
+
+The call is not made again.
+"""
 LOST = frozenset({15, 16})
 """The GPU is lost (fallen off the bus), or needs a reset before it answers again."""
 UNUSABLE = frozenset({1, 9, 12, 18})
@@ -108,4 +111,4 @@ FACTS: dict[str, Callable[[Any, Any], str]] = {
     "slowdown_celsius": lambda nvml, gpu: str(nvml.nvmlDeviceGetTemperatureThreshold(gpu, 1)),
     "memory_total_bytes": lambda nvml, gpu: str(nvml.nvmlDeviceGetMemoryInfo(gpu).total),
 }
-"""What is told once about each GPU, by attribute of `collectors.model.SubjectFacts`; what is not supported is left out."""
+"""What is told once about each GPU, by attribute of `collectors.model.SubjectFacts`; what it cannot say is left out."""
