@@ -37,7 +37,7 @@ class LineReader(Protocol):
 
     words: tuple[str, ...]
     """A line that holds none of these is not shown to the reader: the search is ten times cheaper than a pattern.
-    Empty: every line is shown."""
+    An empty word is in every line."""
 
     def read(self, line: LogLine) -> list[Saying]:
         """What the line says; an empty list if nothing."""

@@ -2,7 +2,7 @@
 
 import re
 
-NUMBER = r"[-+]?(?:\d[\d,]*(?:\.\d*)?(?:[eE][-+]?\d{1,4})?|\.\d+|[nN][aA][nN]|[iI]nf(?:inity)?|INF)(?![\w.])"
+NUMBER = r"[-+]?(?:\d+(?:,\d{3})*(?:\.\d*)?(?:[eE][-+]?\d{1,4})?|\.\d+|[nN][aA][nN]|[iI]nf(?:inity)?|INF)(?![\w.])"
 """A number, with thousands separators, or NaN or infinity in any spelling; not the head of a longer word (`nanms`)."""
 _WHOLE = re.compile(NUMBER, re.ASCII)
 _MOST_CHARACTERS = 64

@@ -94,7 +94,10 @@ def _ask(asked: list[LineReader], line: LogLine, *, all_of_them: bool = False) -
     said: list[Saying] = []
     text = line.text
     for reader in asked:
-        if reader.words and not any(word in text for word in reader.words):
+        for word in reader.words:
+            if word in text:
+                break
+        else:
             continue
         said.extend(reader.read(line))
         if said and not all_of_them:

@@ -35,7 +35,7 @@ class _Open:
 class Reader:
     """Follows the open tracebacks of every writer."""
 
-    words = ()
+    words = ("",)
 
     def __init__(self) -> None:
         self._open: dict[str, _Open] = {}
