@@ -1,0 +1,86 @@
+"""`/nodes`: every node with its GPUs, coloured by the worst open finding; and the jobs."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from agent.store.rows import NodeSeen
+from agent.store.store import Store
+from agent.web.pages.overview import RANK, SILENT_NS
+from agent.web.render import View, now_ns_of, page
+from collectors.model import Origin
+from detectors.model import Finding, Severity
+
+MOST_NODES = 500
+"""On one page: those with findings first, then those unheard of, then by name."""
+MOST_GPUS = 32
+"""Squares in a row."""
+MOST_JOBS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Square:
+    """One GPU of a node."""
+
+    index: int
+    severity: Severity | None
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One node."""
+
+    node: NodeSeen
+    squares: list[Square]
+    silent: bool
+    findings: list[Finding]
+    """Those not about one of its GPUs."""
+    worst: Severity | None
+
+
+def row_of(node: NodeSeen, findings: list[Finding], now_ns: int) -> Row:
+    """A node with its open findings."""
+    by_gpu: dict[int, list[Finding]] = defaultdict(list)
+    rest: list[Finding] = []
+    for finding in findings:
+        index = finding.names.get("gpu", "")
+        if index.isascii() and index.isdigit() and int(index) < MOST_GPUS:
+            by_gpu[int(index)].append(finding)
+        else:
+            rest.append(finding)
+    count = min(MOST_GPUS, max([node.gpus, *(index + 1 for index in by_gpu)]))
+    squares = [
+        Square(index, worst_of(by_gpu[index]), tuple(sorted({finding.kind.value for finding in by_gpu[index]})))
+        for index in range(count)
+    ]
+    silent = node.origin is Origin.LIVE and now_ns - node.last_seen_ns > SILENT_NS
+    return Row(node, squares, silent, rest, worst_of(findings))
+
+
+def worst_of(findings: list[Finding]) -> Severity | None:
+    """The worst severity; None where nothing is open."""
+    return min((finding.severity for finding in findings), key=RANK.__getitem__, default=None)
+
+
+def nodes_page(request: Request) -> View:
+    """GET /nodes"""
+    store: Store = request.app.state.store
+    now_ns = now_ns_of(request)
+    by_node: dict[tuple[str, str, Origin], list[Finding]] = defaultdict(list)
+    for finding in store.open_findings():
+        by_node[finding.subject.cluster, finding.names.get("node", ""), finding.origin].append(finding)
+    rows = [row_of(node, by_node[node.cluster, node.name, node.origin], now_ns) for node in store.nodes()]
+    rows.sort(key=lambda row: (3 if row.worst is None else RANK[row.worst], not row.silent, row.node.name))
+    jobs = sorted(store.jobs(), key=lambda job: -job.last_seen_ns)
+    shows = {
+        "title": "Nodes - Watchstander",
+        "rows": rows[:MOST_NODES],
+        "more": max(0, len(rows) - MOST_NODES),
+        "jobs": jobs[:MOST_JOBS],
+    }
+    return View("nodes.html", shows)
+
+
+ROUTES = [page("/nodes", nodes_page)]

@@ -1,0 +1,87 @@
+"""`/`: open incidents first: what, where, probable cause, since when, what would be done."""
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from agent.advisor.explain import explain
+from agent.api.nearby import in_causal_order
+from agent.api.words import where
+from agent.store.store import Store
+from agent.web.render import View, now_ns_of, page
+from collectors.model import Origin
+from detectors.model import Finding, Incident, IncidentState, Severity
+from policies.model import Decision
+
+UNRESOLVED = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED, IncidentState.MITIGATED)
+MOST_CARDS = 30
+MOST_PAST = 15
+SILENT_NS = 60 * 10**9
+"""A live node unheard of for so long is called silent here; the detector of lost telemetry judges on its own."""
+RANK = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One open incident."""
+
+    incident: Incident
+    where: str
+    cause: str
+    decision: Decision | None
+    findings: list[Finding]
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What is watched, in figures."""
+
+    nodes: int
+    gpus: int
+    silent: int
+    heard_ns: int | None
+    """When the newest word of any live node came."""
+
+
+def card_of(store: Store, incident: Incident) -> Card:
+    """All that a card shows."""
+    findings = in_causal_order(incident, store.findings(incident.findings))
+    decisions = sorted(store.decisions(incident.id), key=lambda decision: decision.decided_ns)
+    explanation = explain(incident, findings, decisions)
+    cause = explanation.causes[0].text if explanation.causes else explanation.summary
+    newest = decisions[-1] if decisions else None
+    return Card(incident, where(incident.names, incident.subject), cause, newest, findings)
+
+
+def fleet_of(store: Store, now_ns: int) -> Fleet:
+    """Live nodes only."""
+    nodes = [node for node in store.nodes() if node.origin is Origin.LIVE]
+    return Fleet(
+        nodes=len(nodes),
+        gpus=sum(node.gpus for node in nodes),
+        silent=sum(now_ns - node.last_seen_ns > SILENT_NS for node in nodes),
+        heard_ns=max((node.last_seen_ns for node in nodes), default=None),
+    )
+
+
+def overview(request: Request) -> View:
+    """GET /"""
+    store: Store = request.app.state.store
+    found = store.incidents(states=UNRESOLVED, limit=500)
+    ordered = sorted(found, key=lambda incident: (RANK[incident.severity], -incident.since_ns))
+    live = [incident for incident in ordered if incident.origin is Origin.LIVE]
+    rest = [incident for incident in ordered if incident.origin is not Origin.LIVE]
+    past = store.incidents(states=(IncidentState.RESOLVED,), limit=MOST_PAST)
+    shows = {
+        "title": f"({len(live)}) Watchstander" if live else "Watchstander",
+        "cards": [card_of(store, incident) for incident in live[:MOST_CARDS]],
+        "more": max(0, len(live) - MOST_CARDS),
+        "other_cards": [card_of(store, incident) for incident in rest[:MOST_CARDS]],
+        "past": [(incident, where(incident.names, incident.subject)) for incident in past],
+        "counts": {severity: sum(i.severity is severity for i in live) for severity in RANK},
+        "fleet": fleet_of(store, now_ns_of(request)),
+    }
+    return View("overview.html", shows)
+
+
+ROUTES = [page("/", overview)]

@@ -1,0 +1,138 @@
+"""How pages become HTML: jinja2, escaped always; hostile text made plain before it is escaped; a strict CSP.
+
+A page is a plain function of a request that returns a template's name and what it shows; it runs in a thread, since
+store calls are synchronous.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from agent.access.authorise import Permission
+from agent.access.guard import csrf_token_of, identity_of, requires
+from agent.api.problem import Problem, problem_of
+from agent.api.words import ago, duration, figure, plain, utc
+from agent.web.assets import asset_url
+from collectors.errors import WatchError
+from collectors.model import Origin
+
+TEMPLATES = Path(__file__).parent / "templates"
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "content-security-policy": CONTENT_SECURITY_POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a page function gives: a template and what it shows."""
+
+    template: str
+    shows: dict[str, Any]
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who is looking, for the templates."""
+
+    name: str
+    may_acknowledge: bool
+    csrf_token: str = field(repr=False)
+
+
+def now_ns_of(request: Request) -> int:
+    """The agent's clock: `app.state.clock` (Unix ns) where it has one, else the machine's."""
+    clock: Callable[[], int] = getattr(request.app.state, "clock", time.time_ns)
+    return clock()
+
+
+def page(path: str, build: Callable[[Request], View], *, right: str = "read") -> Route:
+    """The route of one page."""
+
+    @requires(right)
+    async def endpoint(request: Request) -> Response:
+        try:
+            return await run_in_threadpool(_answer, request, build)
+        except Problem as problem:
+            return _trouble(request, problem)
+        except WatchError as error:
+            return _trouble(request, problem_of(error, request.url.path))
+
+    return Route(path, endpoint, methods=["GET"], name=f"page {path}")
+
+
+def _answer(request: Request, build: Callable[[Request], View]) -> Response:
+    return respond(request, build(request))
+
+
+def _trouble(request: Request, problem: Problem) -> Response:
+    return respond(request, View("problem.html", {"problem": problem.line}, problem.status))
+
+
+def respond(request: Request, view: View) -> Response:
+    """The HTML of a view."""
+    identity = identity_of(request)
+    viewer = Viewer(identity.name, identity.may(Permission.ACKNOWLEDGE), csrf_token_of(request))
+    now_ns = now_ns_of(request)
+    text = (
+        environment()
+        .get_template(view.template)
+        .render({"viewer": viewer, "now_ns": now_ns, "here": request.url.path} | view.shows)
+    )
+    return HTMLResponse(text, status_code=view.status, headers=HEADERS)
+
+
+@cache
+def environment() -> Environment:
+    """The one jinja2 environment. `finalize` makes every printed text plain, so that no template can forget it."""
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_plain,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"figure": figure, "utc": utc, "duration": duration, "clock": _clock, "words": _words}
+    made.globals |= {"asset": asset_url, "when": when, "live": Origin.LIVE}
+    return made
+
+
+def _plain(value: object) -> object:
+    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def when(time_ns: int, now_ns: int | None) -> Markup:
+    """`<time>` in UTC, with its age where `now_ns` is given."""
+    age = f" <span class=age>{escape(ago(time_ns, now_ns))}</span>" if now_ns is not None else ""
+    machine = datetime.fromtimestamp(time_ns // 10**9, UTC).isoformat()
+    return Markup(f'<time datetime="{machine}">{escape(utc(time_ns))}</time>{age}')  # noqa: S704 - parts are escaped
+
+
+def _clock(time_ns: int, fine: bool = True) -> str:
+    """`03:12:10.250`, where the day is clear; without the fraction unless `fine`."""
+    moment = datetime.fromtimestamp(time_ns // 10**9, UTC)
+    return f"{moment:%H:%M:%S}" + (f".{time_ns // 10**6 % 1000:03d}" if fine else "")
+
+
+def _words(name: str) -> str:
+    """`gpu_lost` as `gpu lost`."""
+    return name.replace("_", " ")

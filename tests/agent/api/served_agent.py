@@ -1,0 +1,125 @@
+"""The API and the pages on a real HTTP server over a real SQLite store, as the tests of cli, api and web need them."""
+
+import http.client
+import importlib
+import pkgutil
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import uvicorn
+from api_story import NOW, tell
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from agent.access.access import Access
+from agent.access.attempts import FailedAttempts
+from agent.access.authorise import Identity, Role
+from agent.access.guard import identity_of, requires
+from agent.access.hosts import HostList
+from agent.access.sessions import COOKIE, Session, Sessions
+from agent.access.tokens import TokenTable
+from agent.api import routes
+from agent.store.store import Store, open_store
+from agent.web import pages
+
+ADMIN_TOKEN = "a" * 40
+READER_TOKEN = "b" * 40
+INGEST_TOKEN = "c" * 40
+
+
+@requires("read")
+async def login_link(request: Request) -> Response:
+    code = request.app.state.access.sessions.make_code(identity_of(request))
+    return JSONResponse({"url": f"/login?code={code}"})
+
+
+def discovered(package: Any) -> list[BaseRoute]:
+    """ROUTES of every module of a package, as the agent finds them."""
+    names = [module.name for module in pkgutil.iter_modules(package.__path__)]
+    return [route for name in names for route in importlib.import_module(f"{package.__name__}.{name}").ROUTES]
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+@dataclass(frozen=True)
+class ServedAgent:
+    address: str
+    store: Store
+    session: Session
+
+    def get(self, path: str, token: str | None = READER_TOKEN, **headers: str) -> Answer:
+        return self.ask("GET", path, token, **headers)
+
+    def post(self, path: str, token: str | None = ADMIN_TOKEN, **headers: str) -> Answer:
+        return self.ask("POST", path, token, **headers)
+
+    def ask(self, method: str, path: str, token: str | None, body: bytes = b"", **headers: str) -> Answer:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if token is not None:
+            sent["authorization"] = f"Bearer {token}"
+        connection = http.client.HTTPConnection(self.address.removeprefix("http://"), timeout=20)
+        try:
+            connection.request(method, path, body=body or None, headers=sent)
+            response = connection.getresponse()
+            return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+        finally:
+            connection.close()
+
+    @property
+    def cookie(self) -> str:
+        return f"{COOKIE}={self.session.id}"
+
+
+@contextmanager
+def served(folder: Path, *, story: bool = True) -> Iterator[ServedAgent]:
+    """An agent's API and pages, at the time NOW of the story."""
+    store = open_store(f"sqlite:///{folder / 'store.sqlite'}")
+    if story:
+        tell(store)
+    admin = Identity("admin", (Role.ADMIN,))
+    tokens = [
+        (ADMIN_TOKEN, admin),
+        (READER_TOKEN, Identity("night-shift", (Role.READ,))),
+        (INGEST_TOKEN, Identity("collector", (Role.INGEST,))),
+    ]
+    sessions = Sessions(lambda: NOW)
+    session = sessions.redeem(sessions.make_code(admin))
+    assert session is not None
+    extra: list[BaseRoute] = [Route("/v1/login-links", login_link, methods=["POST"])]
+    app = Starlette(routes=[*discovered(routes), *discovered(pages), *extra])
+    app.state.store = store
+    app.state.clock = lambda: NOW
+    app.state.access = Access(TokenTable(tokens), sessions, FailedAttempts(lambda: NOW, 10_000), HostList())
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", loop="asyncio", lifespan="off"))
+    # Connections wait in the socket's queue until the server is up: nobody has to wait for luck.
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    try:
+        yield ServedAgent(f"http://127.0.0.1:{listening.getsockname()[1]}", store, session)
+    finally:
+        server.should_exit = True
+        thread.join()
+        listening.close()
+        store.close()
