@@ -1,0 +1,1 @@
+"""Floor 3: incidents in, decisions out. See docs/policies.md."""

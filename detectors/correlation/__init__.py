@@ -2,7 +2,8 @@
 
 from detectors.correlation.correlator import FORGET_SECONDS, QUIET_SECONDS, Correlator, incident_id
 from detectors.correlation.table import EDGES, LAYERS, Edge, Scope, rank_of
-from detectors.correlation.title import where
+from detectors.correlation.title import cause_words, where
+from detectors.correlation.xids import xid_codes, xid_words
 
 __all__ = [
     "EDGES",
@@ -12,7 +13,10 @@ __all__ = [
     "Correlator",
     "Edge",
     "Scope",
+    "cause_words",
     "incident_id",
     "rank_of",
     "where",
+    "xid_codes",
+    "xid_words",
 ]

@@ -86,8 +86,9 @@ class Correlator:
     def restore(self, open_incidents: Iterable[Incident], findings: Iterable[Finding]) -> None:
         """Start from what the store holds: unresolved incidents, and the findings they name.
 
-        Findings that no open incident names are passed over, but for `unusual` ones that are still open (they may find another place than before). Raises GiveUp
-        where an incident names a finding that is not there: the store is torn, and silence would resolve it.
+        Findings that no open incident names are passed over, but for `unusual` ones that are still open: they may find
+        another place than before. Raises GiveUp where an incident names a finding that is not there: the store is
+        torn, and passing over it would resolve the incident by silence.
         """
         held = {finding.id: finding for finding in findings}
         for incident in open_incidents:

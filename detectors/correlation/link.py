@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from detectors.correlation.place import Place, place_of, share
 from detectors.correlation.table import EDGE, LASTING, SLACK_SECONDS, rank_of
+from detectors.correlation.xids import xid_codes
 from detectors.model import Finding, FindingKind
 
 SECOND_NS = 1_000_000_000
@@ -65,9 +66,7 @@ def _reach_ns(cause: Finding) -> int | None:
 
 
 def _follows_only(finding: Finding) -> bool:
-    if finding.kind is not FindingKind.XID:
-        return False
-    codes = {int(item.value) for item in finding.evidence if item.metric == "xid" and item.value is not None}
+    codes = set(xid_codes([finding])) if finding.kind is FindingKind.XID else set()
     return bool(codes) and codes <= FOLLOWER_XIDS
 
 

@@ -1,5 +1,6 @@
 """One sentence for an incident: the probable cause, where, and what followed."""
 
+from detectors.correlation.xids import xid_codes, xid_words
 from detectors.model import Finding, FindingKind
 
 K = FindingKind
@@ -62,11 +63,14 @@ EFFECT: dict[FindingKind, str] = {
 
 
 def title_of(findings: list[Finding]) -> str:
-    """The title of an incident from its findings, root first: `GPU 3 of node a (rank 3): Xid 79; then job crash`."""
+    """The title of an incident from its findings, root first.
+
+    `GPU 3 of node a (rank 3): Xid 79 (GPU has fallen off the bus); then collective timeout, job crash`, for example.
+    """
     root = findings[0]
     kinds = dict.fromkeys(finding.kind for finding in findings[1:])
     followed = [EFFECT[kind] for kind in kinds if kind in EFFECT and kind is not root.kind]
-    return f"{where(root)}: {_cause(root)}" + (f"; then {', '.join(followed)}" if followed else "")
+    return f"{where(root)}: {cause_words(root)}" + (f"; then {', '.join(followed)}" if followed else "")
 
 
 def where(finding: Finding) -> str:
@@ -88,9 +92,7 @@ def where(finding: Finding) -> str:
     return " ".join(parts)
 
 
-def _cause(root: Finding) -> str:
-    if root.kind is K.XID:
-        codes = sorted({int(e.value) for e in root.evidence if e.metric == "xid" and e.value is not None})
-        if codes:
-            return "Xid " + ", ".join(str(code) for code in codes)
-    return CAUSE[root.kind]
+def cause_words(root: Finding) -> str:
+    """The probable cause in a few words, without its place; an Xid by its code and name."""
+    codes = xid_codes([root]) if root.kind is K.XID else ()
+    return xid_words(codes) if codes else CAUSE[root.kind]

@@ -46,8 +46,8 @@ def test_an_xid_79_the_timeout_it_caused_and_the_job_that_died_are_one_incident(
 
 def test_the_title_names_the_cause_the_place_and_what_followed() -> None:
     assert (
-        only(fed(*XID_CHAIN)).title
-        == "GPU 3 of node a (rank 3): Xid 79; then loss of the GPU, collective hang, collective timeout, job crash"
+        only(fed(*XID_CHAIN)).title == "GPU 3 of node a (rank 3): Xid 79 (GPU has fallen off the bus); "
+        "then loss of the GPU, collective hang, collective timeout, job crash"
     )
 
 
@@ -72,7 +72,7 @@ def test_a_root_found_late_takes_its_place_and_the_id_stays() -> None:
     assert before.id == after.id == incident_id(hang.id)
     assert (K.XID, gpu(3), xid.since_ns, xid.id) == (after.kind, after.subject, after.since_ns, after.root)
     assert before.opened_ns == after.opened_ns
-    assert after.title == "GPU 3 of node a (rank 3): Xid 79; then collective hang"
+    assert after.title == "GPU 3 of node a (rank 3): Xid 79 (GPU has fallen off the bus); then collective hang"
 
 
 def test_a_root_that_explains_two_incidents_makes_them_one_and_says_so() -> None:

@@ -1,0 +1,53 @@
+"""docs/policies.md names everything that a policy may say, and nothing that it may not."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from policies.cel import CelType
+from policies.facts import FAMILIES, VARIABLES
+from policies.guards import GUARDS
+from policies.model import ActionKind, Mode, Verdict
+from policies.rules import PolicyFile, Rule, parse_rules
+
+DOCS = (Path(__file__).parents[2] / "docs/policies.md").read_text()
+
+
+def rows(heading: str) -> dict[str, str]:
+    """The rows of the first table under a heading, by the word in their first cell."""
+    section = DOCS.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    return {m[1]: m[0] for m in re.finditer(r"^\| `([^`]+)` \|.*$", section, re.MULTILINE)}
+
+
+@pytest.mark.parametrize(
+    ("heading", "names"),
+    [
+        ("Fields of a file", set(PolicyFile.__struct_fields__)),
+        ("Fields of a rule", set(Rule.__struct_fields__)),
+        ("Conditions", set(VARIABLES)),
+        ("Actions", {kind.value for kind in ActionKind}),
+        ("Verdicts", {verdict.value for verdict in Verdict}),
+        ("Guards", set(GUARDS)),
+    ],
+)
+def test_the_page_lists_what_the_code_knows_and_no_more(heading, names) -> None:
+    assert names == set(rows(heading))
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+def test_every_variable_is_described_with_its_type(name) -> None:
+    assert f"| {VARIABLES[name].type.value} |" in rows("Conditions")[name]
+
+
+def test_every_mode_type_and_source_is_in_use_on_the_page() -> None:
+    wanted = {f"`{mode.value}`" for mode in Mode} | {f"`{family}`" for family in FAMILIES.values()}
+
+    assert set() == {word for word in wanted if word not in DOCS}
+    assert {variable.type for variable in VARIABLES.values()} <= set(CelType)
+
+
+def test_the_example_on_the_page_is_a_policy() -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", DOCS, re.DOTALL)
+
+    assert parse_rules(example.encode(), "docs/policies.md")[0].rule.name == "gpu-off-the-bus"
