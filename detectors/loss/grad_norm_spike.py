@@ -14,7 +14,7 @@ Fails: where the norm is logged after clipping (it cannot rise) or as 0.000; in 
 from detectors.contract import Opening
 from detectors.loss.habit import WINDOW_LINES, Habit, Standing
 from detectors.loss.line import Line
-from detectors.loss.persistence import Persistence
+from detectors.loss.line_persistence import LinePersistence
 from detectors.loss.statement import evidence, opening
 from detectors.model import FindingKind, Inventory, Severity
 
@@ -32,7 +32,7 @@ class GradNormSpike:
     kind = FindingKind.GRAD_NORM_SPIKE
 
     def __init__(self) -> None:
-        self._raised = Persistence(NEEDED, OF)
+        self._raised = LinePersistence(NEEDED, OF)
         self.forget()
 
     def forget(self) -> None:

@@ -9,6 +9,11 @@ WINDOW_LINES = 128
 """OLMo-core's rolling window (`skip_step_optimizer.py`), and the one whose false alarms have been measured."""
 LEAST_LINES = 20
 """Lines before a habit is one; OLMo-core asks for max(20, 64). A job that logs every 40 steps is ready after 800."""
+RECENT_LINES = 24
+"""A shorter memory, believed where its spread is at most half the window's, as while the loss still falls steeply:
+128 lines of a log every 40 steps are 5,000 steps, and the first of them say nothing about the present."""
+RECENT_MARGIN = 1.5
+"""The spread of so few values is itself uncertain by a quarter: it is widened by twice that."""
 SIGMA_FLOOR = 0.01
 """Spread is at least this share of the median: a log that rounds to two digits can show no spread at all."""
 
@@ -27,10 +32,12 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
 class Habit:
     """Windows of the job's loss and gradient norm; what a rule finds bad stays out of them."""
 
-    __slots__ = ("grad_norm", "lines", "loss", "lowest_median")
+    __slots__ = ("grad_norm", "lines", "loss", "lowest_median", "recent")
 
     def __init__(self) -> None:
         self.loss = RobustWindow(WINDOW_LINES)
+        self.recent = RobustWindow(RECENT_LINES)
+        """The last of the losses in `loss`."""
         self.grad_norm = RobustWindow(WINDOW_LINES)
         self.forget()
 
@@ -52,6 +59,7 @@ class Habit:
         """Take a line into the windows, each figure only where told to."""
         if loss and line.loss is not None:
             self.loss.add(line.loss)
+            self.recent.add(line.loss)
         if grad_norm and line.grad_norm is not None:
             self.grad_norm.add(line.grad_norm)
         if self.loss.count == WINDOW_LINES and not self.lines % (WINDOW_LINES // 4):
@@ -61,6 +69,7 @@ class Habit:
     def forget_loss(self) -> None:
         """Begin the loss anew: it has settled at another level."""
         self.loss.empty()
+        self.recent.empty()
         self.lowest_median = None
 
     def standing(self, line: Line) -> Standing:
@@ -70,7 +79,11 @@ class Habit:
             median = self.loss.median
             rise = line.loss - median
             if rise > 0:
-                sigma = max(self.loss.sigma, SIGMA_FLOOR * abs(median))
+                spread = self.loss.sigma
+                recent = RECENT_MARGIN * self.recent.sigma
+                if 0 < 2.0 * recent < spread:
+                    spread = recent
+                sigma = max(spread, SIGMA_FLOOR * abs(median))
                 # a loss that was always exactly 0 has no unit to measure a rise in
                 sigmas = rise / sigma if sigma > 0 else 0.0
             ratio = line.loss / median if median > 0 else 0.0

@@ -21,8 +21,8 @@ without a gradient norm (RL). A new data mix with twice the loss looks the same,
 from detectors.contract import Opening
 from detectors.loss.habit import WINDOW_LINES, Habit, Standing
 from detectors.loss.line import Line
+from detectors.loss.line_persistence import LinePersistence
 from detectors.loss.loss_scale import LossScale
-from detectors.loss.persistence import Persistence
 from detectors.loss.statement import evidence, opening
 from detectors.model import FindingKind, Inventory, Severity
 
@@ -50,8 +50,8 @@ class LossDivergence:
     kind = FindingKind.LOSS_DIVERGENCE
 
     def __init__(self) -> None:
-        self._jump = Persistence(NEEDED, OF)
-        self._above_mean = Persistence(MEAN_LINES, MEAN_LINES)
+        self._jump = LinePersistence(NEEDED, OF)
+        self._above_mean = LinePersistence(MEAN_LINES, MEAN_LINES)
         self._scale = LossScale()
         self.forget()
 

@@ -14,7 +14,7 @@ Fails: where the trainer logs neither figure on broken steps, and where a metric
 from detectors.contract import Opening
 from detectors.loss.habit import Habit, Standing
 from detectors.loss.line import Line
-from detectors.loss.persistence import Persistence
+from detectors.loss.line_persistence import LinePersistence
 from detectors.loss.statement import evidence, opening
 from detectors.model import FindingKind, Inventory, Severity
 
@@ -44,7 +44,7 @@ class LossNan:
         self._good = 0
         self._since_ns = 0
         self._finite_grad = False
-        self._zero = Persistence(ZERO_LINES, ZERO_LINES)
+        self._zero = LinePersistence(ZERO_LINES, ZERO_LINES)
         self.open = False
 
     @property

@@ -15,12 +15,14 @@ sigma of the job's own noise.
 from detectors.contract import Opening
 from detectors.loss.habit import WINDOW_LINES, Habit, Standing
 from detectors.loss.line import Line
-from detectors.loss.persistence import Persistence
+from detectors.loss.line_persistence import LinePersistence
 from detectors.loss.statement import evidence, opening
 from detectors.model import FindingKind, Inventory, Severity
 
 SIGMAS = 4.0
 GRAD_RATIO = 3.0
+LOSS_RATIO = 2.0
+"""Above this times its median the loss is on its way to a divergence, which the next line decides."""
 NEEDED, JOINTLY_NEEDED, OF = 3, 2, 5
 GOOD_LINES = 5
 SETTLED_LINES = WINDOW_LINES
@@ -34,8 +36,8 @@ class LossSpike:
     kind = FindingKind.LOSS_SPIKE
 
     def __init__(self) -> None:
-        self._alone = Persistence(NEEDED, OF)
-        self._jointly = Persistence(JOINTLY_NEEDED, OF)
+        self._alone = LinePersistence(NEEDED, OF)
+        self._jointly = LinePersistence(JOINTLY_NEEDED, OF)
         self.forget()
 
     def forget(self) -> None:
@@ -63,7 +65,7 @@ class LossSpike:
         if self.open:
             return self._ended(line, habit, bad)
         alone = self._alone.line(bad, line.time_ns)
-        joint = bad and standing.grad_ratio > GRAD_RATIO
+        joint = bad and standing.grad_ratio > GRAD_RATIO and standing.ratio <= LOSS_RATIO
         jointly = self._jointly.line(joint, line.time_ns)
         if not (alone or jointly):
             return None

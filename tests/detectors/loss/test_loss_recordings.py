@@ -1,13 +1,12 @@
 """On real H200 logs: divergence and NaN soon after they begin, cleared by the restore, and nothing anywhere else."""
 
 import json
-import re
-from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from collectors.model import Event, EventKind, EventSource, Subject, SubjectKind
+from collectors.model import Event, EventKind, Subject, SubjectKind
+from collectors.training_log.parser import TrainingLogParser
 from detectors.contract import Clearing, Opening
 from detectors.loss import LossDetector
 from detectors.model import FindingKind, Inventory
@@ -15,37 +14,21 @@ from detectors.model import FindingKind, Inventory
 RECORDINGS = Path(__file__).parents[3] / "recordings"
 JOB = Subject("c", SubjectKind.JOB, "h200")
 SECOND = 1_000_000_000
-NUMBER = r"([-+.\dEe]+|nan|inf|-inf)"
-FIGURES = {
-    "step": re.compile(rf"(?:'step':|iteration|step:)\s+{NUMBER}"),
-    "loss": re.compile(rf"(?:'loss':|lm loss:|\bloss:)\s+{NUMBER}"),
-    "grad_norm": re.compile(rf"(?:'grad_norm':|grad norm:|grad_norm:)\s+{NUMBER}"),
-    "loss_scale": re.compile(rf"loss scale:\s+{NUMBER}"),
-    "nan_steps": re.compile(rf"number of nan iterations:\s+{NUMBER}"),
-}
 FAULTS = {FindingKind.LOSS_DIVERGENCE, FindingKind.LOSS_NAN}
 
 
 def events(recording: str, every: int, burst_seconds: float) -> list[tuple[int, Event]]:
-    """When each event is received, Unix ns, and the event: read independently of the collectors' own parsers."""
-    found, steps = [], 0
-    for text in (RECORDINGS / recording / "train.log").read_text().splitlines():
-        stamp, _, line = text.partition(" ")
-        at = int(datetime.fromisoformat(stamp).timestamp() * SECOND)
-        received = at if not burst_seconds else -int(-at // (burst_seconds * SECOND)) * int(burst_seconds * SECOND)
-        values = {name: float(match[1]) for name, pattern in FIGURES.items() if (match := pattern.search(line))}
-        if "loss" in values:
-            steps += 1
-            if steps % every:
-                continue
-            kind = EventKind.TRAINING_STEP
-        elif "Loading checkpoint" in line:
-            kind = EventKind.CHECKPOINT_RESTORE
-        elif "Running training" in line:
-            kind = EventKind.TRAINING_START
-        else:
-            continue
-        found.append((received, Event(kind, JOB, at, EventSource.TRAINING_LOG, values, {}, line[:1000])))
+    """When each event is received, Unix ns, and the event."""
+    parser, found, steps = TrainingLogParser(JOB), [], 0
+    for line in (RECORDINGS / recording / "train.log").read_bytes().splitlines():
+        for event in parser.parse(line, 0):
+            at = event.time_ns
+            if event.kind is EventKind.TRAINING_STEP:
+                steps += 1
+                if steps % every:
+                    continue
+            late = -at % int(burst_seconds * SECOND) if burst_seconds else 0
+            found.append((at + late, event))
     return found
 
 

@@ -1,7 +1,7 @@
 """k of the last n lines: persistence of one condition of one job."""
 
 
-class Persistence:
+class LinePersistence:
     """Counts lines, not seconds, so that logs in bursts and logs every 40 steps are judged alike."""
 
     __slots__ = ("_marks", "_needed", "_of", "_times")
