@@ -13,7 +13,9 @@ from agent.store.store import Store, open_store
 
 SQLITE = pytest.param("sqlite", id="sqlite")
 # One group: with xdist one worker runs them all, and one server starts.
-POSTGRES = pytest.param("postgresql", id="postgresql", marks=[pytest.mark.postgres, pytest.mark.xdist_group("postgres")])
+POSTGRES = pytest.param(
+    "postgresql", id="postgresql", marks=[pytest.mark.postgres, pytest.mark.xdist_group("postgres")]
+)
 
 
 class PostgresServer:
