@@ -76,9 +76,10 @@ class Disk:
     def __init__(
         self, directory: Path, *, max_bytes: int, segment_bytes: int, losses: Counter[str], write: Write = os.write
     ) -> None:
-        """Open or make the folder and take up what lies there. Losses are added to `losses` by cause.
+        """Open or make the folder and take up what lies there; `open_segment` has to come before `append`.
 
-        Raises FixConfiguration if another process has the folder, OSError if the disk refuses.
+        Losses are added to `losses` by cause. Raises FixConfiguration if another process has the folder, OSError if
+        the disk refuses; a full disk does not refuse, so that what lies on it can be sent.
         """
         self._directory = directory
         self._max_bytes = max_bytes
@@ -127,16 +128,18 @@ class Disk:
         return self._fd >= 0 and os.fstat(self._fd).st_nlink == 0
 
     def _take_up(self) -> None:
-        self._acknowledged_fd = os.open(self._directory / "acknowledged", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        path = self._directory / "acknowledged"
+        for flags in (os.O_RDWR | os.O_CREAT, os.O_RDONLY):
+            with contextlib.suppress(OSError):
+                self._acknowledged_fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
+                break
         acknowledged = self._read_acknowledged()
         for leftover in self._directory.glob("*.tmp"):
-            leftover.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                leftover.unlink()
         for path in sorted(self._directory.glob(f"*{SUFFIX}")):
             if path.stem.isdecimal():
                 self._take_up_segment(path, acknowledged)
-        self.open_segment()
-        for segment in [s for s in self._segments if not s.unread and s is not self._active]:
-            self._remove(segment)
 
     def _take_up_segment(self, path: Path, acknowledged: tuple[int, int]) -> None:
         ordinal = int(path.stem)
@@ -146,7 +149,8 @@ class Disk:
         if header is None:
             # Torn at birth, before anything was in it, unless the disk is rotten.
             self._lose("damaged_bytes", max(0, len(raw) - HEADER_BYTES))
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink()
             return
         entries, damaged = parse(raw)
         self._lose("damaged_bytes", damaged)
@@ -168,6 +172,8 @@ class Disk:
         self._bytes += max(FILE_BYTES, segment.size)
 
     def _read_acknowledged(self) -> tuple[int, int]:
+        if self._acknowledged_fd < 0:
+            return 0, 0
         raw = os.pread(self._acknowledged_fd, _ACKNOWLEDGED.size + 4, 0)
         if len(raw) == _ACKNOWLEDGED.size + 4 and raw[-4:] == struct.pack("<I", zlib.crc32(raw[:-4])):
             ordinal, sequence = _ACKNOWLEDGED.unpack(raw[:-4])
@@ -197,9 +203,9 @@ class Disk:
         self._segments.append(self._active)
         self._bytes += FILE_BYTES
         self._next_ordinal += 1
-        if old is not None and not old.unread:
-            self._remove(old)
-        elif old is not None and old is not self._segments[0]:
+        for segment in [s for s in self._segments if not s.unread]:
+            self._let_go(segment)
+        if old is not None and old is not self._segments[0]:
             old.entries = None
 
     def append(self, record: Record) -> None:
@@ -286,8 +292,7 @@ class Disk:
                     return Waiting(segment.header.spool_id, entries[0].sequence, body, segment.ordinal)
                 self._lose("unreadable", 1)
                 self._forget_first(segment, entries)
-            if segment is not self._active:
-                self._remove(segment)
+            self._let_go(segment)
         return None
 
     def acknowledge(self, waiting: Waiting) -> None:
@@ -303,9 +308,13 @@ class Disk:
         raw = _ACKNOWLEDGED.pack(waiting.ordinal, waiting.sequence)
         with contextlib.suppress(OSError):
             os.pwrite(self._acknowledged_fd, raw + struct.pack("<I", zlib.crc32(raw)), 0)
-        if not segment.unread and segment is not self._active:
-            self._remove(segment)
-        elif not segment.unread and segment.size >= min(ROLL_WHEN_READ_BYTES, self._segment_bytes):
+        if not segment.unread:
+            self._let_go(segment)
+        if (
+            not segment.unread
+            and segment is self._active
+            and segment.size >= min(ROLL_WHEN_READ_BYTES, self._segment_bytes)
+        ):
             self.open_segment()
 
     def _entries(self, segment: _Segment) -> deque[Entry]:
@@ -339,6 +348,11 @@ class Disk:
     def _forget(segment: _Segment) -> None:
         segment.entries = deque()
         segment.unread = 0
+
+    def _let_go(self, segment: _Segment) -> None:
+        """Remove a segment that has nothing to send, unless later ones are to count on from it."""
+        if self._active is not None and segment is not self._active:
+            self._remove(segment)
 
     def _remove(self, segment: _Segment) -> None:
         self._segments.remove(segment)

@@ -82,7 +82,8 @@ class Spool:
         self._memory_id = ""
         self._memory_sequence = 0
         try:
-            self._open_disk()
+            self._open_disk().open_segment()
+            self._disk_works = True
         except OSError as error:
             if error.errno in _SETTING_IS_WRONG:
                 raise FixConfiguration(
@@ -223,7 +224,7 @@ class Spool:
             raise GiveUp(f"batch of {len(body)} bytes dropped: a spool of {max_bytes} bytes cannot hold it")
         return Record(flags, sequence, body)
 
-    def _open_disk(self) -> None:
+    def _open_disk(self) -> Disk:
         self._disk = Disk(
             self._directory,
             max_bytes=self._max_bytes,
@@ -231,7 +232,7 @@ class Spool:
             losses=self._untold,
             write=self._write,
         )
-        self._disk_works = True
+        return self._disk
 
     def _look_after_disk(self) -> None:
         if self._disk is not None and self._disk_works and self._disk.vanished:
@@ -262,15 +263,12 @@ class Spool:
     def _try_disk_again(self) -> None:
         self._retry_disk_at = self._monotonic() + RETRY_DISK_SECONDS
         try:
-            if self._disk is None:
-                self._open_disk()
-                self._disk_works = False  # until memory is written out: it is younger than what lies there
-            if self._disk is not None and len(self._memory):
-                self._disk.adopt(self._memory_id, self._memory.records())
+            disk = self._disk or self._open_disk()
+            if len(self._memory):  # first: it is older than whatever comes now
+                disk.adopt(self._memory_id, self._memory.records())
                 self._memory.clear()
-            if self._disk is not None:
-                self._disk.open_segment()
-                self._disk_works = True
+            disk.open_segment()
+            self._disk_works = True
         except (OSError, FixConfiguration) as error:
             _LOG.debug("spool folder %s: still fails (%s)", self._directory, error)
         else:

@@ -111,16 +111,15 @@ class SpoolMachine(RuleBasedStateMachine):
     @rule()
     def somebody_empties_the_folder(self) -> None:
         self.count_losses()
-        if self.spool._disk is not None:
-            self.lost += self.spool._disk.unread
-            told = bool(self.spool._disk_works)
-            shutil.rmtree(self.folder / "spool")
-            if told:
-                self.append(1, 0, True, 0)
-                assert self.spool.take_losses()["vanished"] >= 0
-            else:
-                self.spool._disk.close()
-                self.spool = self.open()
+        disk = self.spool._disk
+        if disk is None or not self.spool.disk_works:
+            return
+        waiting = disk.unread
+        shutil.rmtree(self.folder / "spool")
+        self.append(1, 0, True, 0)
+        losses = self.spool.take_losses()
+        assert losses["vanished"] == waiting
+        self.lost += losses["vanished"] + losses["full"] + losses["memory_full"]
 
     @invariant()
     def the_bound_holds(self) -> None:
