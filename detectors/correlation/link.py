@@ -44,18 +44,26 @@ def causes(cause: Known, effect: Known) -> bool:
         return _follows_only(other) and _tidied_up_after(cause, effect)
     if one.kind is other.kind and (one.since_ns, one.id) > (other.since_ns, other.id):
         return False
-    gap = (other.since_ns - one.since_ns) / SECOND_NS
+    gap = (began_ns(other) - began_ns(one)) / SECOND_NS
     # The lower bound belongs to the edge with the later effect, so that an edge each way never holds at once.
     if gap < edge.least_seconds or (gap == edge.least_seconds < 0):
         return False
     reach_ns = _reach_ns(one)
-    late = reach_ns is not None and other.since_ns - reach_ns > edge.lag_seconds * SECOND_NS
+    late = reach_ns is not None and began_ns(other) - reach_ns > edge.lag_seconds * SECOND_NS
     return not late and share(cause.place, effect.place, edge.scope)
 
 
 def same_again(one: Finding, other: Finding) -> bool:
     """Whether two findings state the same of the same subject, at two times."""
     return one.id != other.id and (one.kind, one.subject, one.origin) == (other.kind, other.subject, other.origin)
+
+
+def began_ns(finding: Finding) -> int:
+    """When a condition began to have effects. A collective that timed out began to wait long before (`since_ns`); what
+    it does to its ranks it does when the watchdog speaks."""
+    if finding.kind is FindingKind.COLLECTIVE_TIMEOUT and finding.evidence:
+        return max(finding.since_ns, min(item.time_ns for item in finding.evidence))
+    return finding.since_ns
 
 
 def _reach_ns(cause: Finding) -> int | None:

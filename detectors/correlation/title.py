@@ -94,5 +94,7 @@ def where(finding: Finding) -> str:
 
 def cause_words(root: Finding) -> str:
     """The probable cause in a few words, without its place; an Xid by its code and name."""
-    codes = xid_codes([root]) if root.kind is K.XID else ()
-    return xid_words(codes) if codes else CAUSE[root.kind]
+    codes = xid_codes([root])
+    if root.kind is K.XID:
+        return xid_words(codes) if codes else CAUSE[K.XID]
+    return CAUSE[root.kind] + (f" ({', '.join(f'Xid {code}' for code in codes)})" if codes else "")

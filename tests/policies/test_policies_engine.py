@@ -33,7 +33,8 @@ def test_an_uncorrectable_error_that_killed_a_job_reads_as_a_person_would_say_it
     assert Verdict.WOULD_DO is decision.verdict
     assert (
         decision.reason == "would tell people, cordon node a and restart job b: uncorrectable memory error on GPU 3 "
-        "of node a (rank 3), seen by NVML and in the kernel log; not done: the agent's mode is audit: decide and record, touch nothing"
+        "of node a (rank 3), seen by NVML and in the kernel log; "
+        "not done: the agent's mode is audit: decide and record, touch nothing"
     )
     assert [(a.kind, a.target, a.undo) for a in decision.actions if a.kind is ActionKind.CORDON] == [
         (ActionKind.CORDON, NODE, "uncordon node a")

@@ -2,13 +2,14 @@
 
 import random
 
+import msgspec
 import pytest
 from correlation_findings import SECOND, finding, gpu, job, node
 
 from collectors.errors import GiveUp
 from collectors.model import Origin
 from detectors.correlation import QUIET_SECONDS, Correlator, incident_id
-from detectors.model import Finding, FindingKind, IncidentState, Severity
+from detectors.model import Evidence, Finding, FindingKind, IncidentState, Severity
 
 K = FindingKind
 
@@ -294,3 +295,17 @@ def test_a_finding_known_by_names_alone_is_joined_by_names() -> None:
     )
 
     assert only(fed(told_by_name, crash)).kinds == (K.XID, K.JOB_CRASH)
+
+
+def test_a_timeout_counts_from_its_watchdogs_line_not_from_when_the_wait_began() -> None:
+    """The wait began when the rank died; it is the line, a minute later, that could have ended a rank."""
+    waited = msgspec.structs.replace(
+        finding(K.COLLECTIVE_TIMEOUT, job(), 408),
+        evidence=(Evidence("watchdog of rank 0 gave up after 60 s", 468 * SECOND, source="training_log"),),
+    )
+    for pair in ((finding(K.RANK_CRASH, 1, 408), waited), (waited, finding(K.RANK_CRASH, 1, 408))):
+        assert only(fed(*pair)).kinds == (K.RANK_CRASH, K.COLLECTIVE_TIMEOUT)
+
+
+def test_a_lost_card_with_its_xid_says_so_in_the_title() -> None:
+    assert only(fed(finding(K.GPU_LOST, 3, 100, codes=(79,)))).title.endswith("the GPU is lost to the driver (Xid 79)")
