@@ -19,11 +19,12 @@ from typing import Any
 
 from collectors.collector import Identity
 from collectors.errors import FixConfiguration
+from collectors.gpu.nvml_calls import short_bus_id
 from collectors.log_source import LogSource
 from collectors.model import Origin, Subject, SubjectFacts, SubjectKind
 from collectors.recording.gpus import RecordedGpus
 from collectors.recording.logs import RecordedLogs
-from collectors.recording.probe import read_probe, short_bus_id
+from collectors.recording.probe import read_probe
 from collectors.recording.telemetry import Telemetry, read_telemetry
 
 LONGEST_NS = 31 * 86_400 * 10**9

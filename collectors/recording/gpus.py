@@ -19,7 +19,12 @@ class RecordedGpus:
     """
 
     def __init__(
-        self, telemetry: Telemetry | None, probe: dict[int, dict[str, str]], node: Subject, node_name: str, job: SubjectFacts
+        self,
+        telemetry: Telemetry | None,
+        probe: dict[int, dict[str, str]],
+        node: Subject,
+        node_name: str,
+        job: SubjectFacts,
     ) -> None:
         self._telemetry = telemetry
         self._node, self._node_name = node, node_name

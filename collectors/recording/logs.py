@@ -1,10 +1,12 @@
 """The logs of a recording, told line by line as they were written."""
 
+import logging
 import re
 from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 
-from collectors.errors import FixConfiguration
+from collectors.errors import FixConfiguration, GiveUp
 from collectors.flight_recorder import read_flight_recorder
 from collectors.kernel_log import KernelLogParser
 from collectors.log_source import LogSource
@@ -14,6 +16,7 @@ from collectors.training_log import TrainingLogParser
 
 ResolveGpu = Callable[[str], Subject | None]
 _Line = tuple[int, bytes]
+_LOG = logging.getLogger(__name__)
 _RANK = re.compile(r"rank(\d{1,6})(?!\d)")
 
 
@@ -36,15 +39,34 @@ class RecordedLog:
         return events
 
 
+class RecordedEvents:
+    """A `LogSource` over events with the time at which each came to be known."""
+
+    def __init__(self, told: list[tuple[int, Event]]) -> None:
+        """`told` ascends in time."""
+        self._told = told
+        self._next = 0
+
+    def poll(self, now_ns: int) -> list[Event]:
+        """The events up to now that have not been told yet."""
+        first = self._next
+        while self._next < len(self._told) and self._told[self._next][0] <= now_ns:
+            self._next += 1
+        return [event for _, event in self._told[first : self._next]]
+
+
 class RecordedLogs:
     """Reads the log files of a folder once; `sources` makes fresh parsers over them."""
 
     def __init__(self, path: Path, start_ns: int, boot_ns: int | None) -> None:
-        """`start_ns` is the time of lines before a file's first stamp; `boot_ns` is kernel time 0, where it is known."""
+        """`start_ns`: the time of lines before a file's first stamp; `boot_ns`: kernel time 0, where it is known."""
         self._training: list[tuple[int | None, list[_Line]]] = []
         for file in (path / "train.log", *sorted(path.glob("*stderr.log"))):
             if file.exists():
-                self._training.append((_rank(file.name), _ascending(_read(file, start_ns))))
+                lines = _read(file, start_ns)
+                self._training.append((_rank(file.name), lines))
+                # Error output states no year; the job's own log does.
+                start_ns = start_ns or (lines[0][0] if lines else 0)
         self._kernel: list[_Line] = []
         self._boot_ns = boot_ns or 0
         kernel = path / "kmsg.txt"
@@ -55,25 +77,57 @@ class RecordedLogs:
                     f' write {{"boot_unix": seconds}} to {path / "meta.json"}'
                 )
             try:
-                self._kernel = _ascending(read_kernel_lines(kernel, self._boot_ns))
+                self._kernel = read_kernel_lines(kernel, self._boot_ns)
             except OSError as error:
                 raise FixConfiguration(f"{kernel}: cannot be read ({error})") from error
         self._dumps = sorted(path.glob("nccl_trace*.pickle"))
+        self._dump_events: list[Event] | None = None
+        self.bad_dumps = 0
+        """Flight-recorder dumps that were passed over."""
         times = [lines[place][0] for _, lines in self._training if lines for place in (0, -1)]
         times += [self._kernel[place][0] for place in (0, -1) if self._kernel]
         self.first_ns = min(times, default=None)
         self.last_ns = max(times, default=None)
 
+    def sources(self, node: Subject, job: Subject, resolve_gpu: ResolveGpu) -> list[LogSource]:
+        """All logs from their beginning, each with a parser of its own."""
+        sources: list[LogSource] = []
+        for rank, lines in self._training:
+            sources.append(RecordedLog(lines, TrainingLogParser(job, rank).parse))
+        if self._kernel:
+            parser = KernelLogParser(node, resolve_gpu, self._boot_ns)
+
+            def parse(line: bytes, seen_ns: int) -> list[Event]:
+                event = parser.parse(line, seen_ns)
+                return [event] if event else []
+
+            sources.append(RecordedLog(self._kernel, parse))
+        if self._dumps:
+            sources.append(RecordedEvents(self._flight_recorder(job)))
+        return sources
+
+    def _flight_recorder(self, job: Subject) -> list[tuple[int, Event]]:
+        if self._dump_events is None:
+            self._dump_events = []
+            for dump in self._dumps:
+                try:
+                    self._dump_events.append(read_flight_recorder(dump, job))
+                except GiveUp as error:
+                    self.bad_dumps += 1
+                    _LOG.warning("%s", error)
+        # A dump is written when the watchdog gives up: one time-out after the newest thing in it.
+        told = [(e.time_ns + int(e.values.get("timeout_seconds", 0.0) * 1e9), e) for e in self._dump_events]
+        return sorted(told, key=itemgetter(0))
+
 
 def _read(file: Path, start_ns: int) -> list[_Line]:
     try:
-        return read_log_lines(file, start_ns)
+        lines = read_log_lines(file, start_ns)
     except OSError as error:
         raise FixConfiguration(f"{file}: cannot be read ({error})") from error
-
-
-def _ascending(lines: list[_Line]) -> list[_Line]:
-    return sorted(lines, key=lambda line: line[0])
+    # Where nothing says when a recording begins, lines before the first stamp share that stamp's time.
+    first_ns = next((time_ns for time_ns, _ in lines if time_ns > 0), 0)
+    return [(max(time_ns, first_ns), line) for time_ns, line in lines]
 
 
 def _rank(name: str) -> int | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from collectors.errors import FixConfiguration
+from collectors.gpu.nvml_calls import short_bus_id
 
 
 def read_probe(path: Path) -> dict[int, dict[str, str]]:
@@ -45,12 +46,6 @@ def _bus_id(pci: dict[str, Any], index: int) -> str:
     """`0000:18:00.0`. A probe without one gets the address that a kernel log laid over such a recording uses."""
     whole = _text(pci.get("busId")) or f"00000000:{0x18 + index:02x}:00.0"
     return short_bus_id(whole)
-
-
-def short_bus_id(bus_id: str) -> str:
-    """NVML writes eight figures of domain, the kernel four; lower case, as sysfs has it."""
-    domain, colon, rest = bus_id.strip().lower().partition(":")
-    return f"{domain[-4:]}{colon}{rest}"
 
 
 def _text(value: object) -> str:

@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-import io
 import math
 import zlib
 from bisect import bisect_right
@@ -84,14 +83,15 @@ def read_telemetry(path: Path) -> Telemetry:
     Raises FixConfiguration where the file cannot be read or has no `ts` column (Unix seconds).
     """
     try:
-        with path.open("rb") as raw:
-            opened = gzip.open(raw) if path.suffix == ".gz" else raw
-            text = io.TextIOWrapper(opened, "utf-8", "replace", newline="")  # type: ignore[arg-type]  # GzipFile is one
+        how = gzip.open if path.suffix == ".gz" else open
+        with how(path, "rt", encoding="utf-8", errors="replace", newline="") as text:
             rows = csv.reader(text)
             header = [name.strip().lstrip("\ufeff") for name in next(rows, [])]
             return _read_rows(path, header, rows)
     except (OSError, EOFError, zlib.error, csv.Error) as error:
-        raise FixConfiguration(f"{path}: cannot be read as telemetry ({error}): record it again or remove it") from error
+        raise FixConfiguration(
+            f"{path}: cannot be read as telemetry ({error}): record it again or remove it"
+        ) from error
 
 
 def _read_rows(path: Path, header: list[str], rows: Iterator[list[str]]) -> Telemetry:
