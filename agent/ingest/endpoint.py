@@ -91,18 +91,22 @@ class IngestEndpoint:
         clock: Callable[[], int],
         *,
         busy: Callable[[], str] = lambda: "",
+        full: Callable[[Origin, str], bool] = lambda _origin, _cluster: False,
         limits: IngestLimits = IngestLimits(),
         counts: IngestCounts | None = None,
         placement: Placement | None = None,
         clocks: ClockOffsets | None = None,
     ) -> None:
-        """`decode` raises GiveUp; `clock` gives Unix ns; `busy` says why nothing can be taken now, or is empty."""
+        """`decode` raises GiveUp; `clock` gives Unix ns; `busy` says why nothing can be taken now, or is empty; `full`
+        tells whether there is no room for one more watch over that origin and cluster.
+        """
         self._access = access
         self._commit = commit
         self._seen = seen
         self._decode = decode
         self._clock = clock
         self._busy = busy
+        self._full = full
         self._limits = limits
         self.counts = counts if counts is not None else IngestCounts()
         self.placement = placement if placement is not None else Placement()
@@ -209,6 +213,9 @@ class IngestEndpoint:
             if misplaced:
                 what = f"the batch of {node} is refused: {misplaced}"
                 raise _No(403, "misplaced", what, "a moved card is believed 10 min after its old node fell silent")
+        if self._full(batch.origin, node.cluster):
+            what = f"too many watches are open for one more, {batch.origin.value} of {node.cluster}"
+            raise _No(503, "spaces", what, "end a replay, or raise watch.spaces", _BUSY_RETRY_SECONDS)
         ahead = (batch.sent_ns - now_ns) / _NANOSECONDS
         if batch.origin is Origin.LIVE and ahead > self._limits.ahead_seconds:
             what = f"the clock of {node} is {ahead:.0f} s ahead of the agent's"

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from agent.watch import Changes
-from collectors.errors import RetryLater
 from collectors.model import Batch, EventKind, Origin
 
 Key = tuple[Origin, str]
@@ -105,25 +104,22 @@ class Spaces:
         return (origin, cluster) not in self._spaces and len(self._spaces) >= self._most and not self._has_ended()
 
     def space_for(self, batch: Batch) -> Space:
-        """The space of a batch, made where there is none. RetryLater where there is no room."""
+        """The space of a batch, made where there is none.
+
+        Never refuses: the batch is acknowledged. `full_for` has kept out what would be too many, a few under way aside.
+        """
         key = (batch.origin, batch.node.cluster)
         space = self._spaces.get(key)
         if space is None or space.ended:
-            if space is None and len(self._spaces) >= self._most:
-                self._drop_one_ended()
-            space = Space(key, self._make_watch(*key))
-            self._spaces[key] = space
+            if len(self._spaces) >= self._most:
+                ended = next((other.key for other in self.all() if other.ended), None)
+                if ended is not None:
+                    del self._spaces[ended]
+            space = self._spaces[key] = Space(key, self._make_watch(*key))
         return space
 
     def _has_ended(self) -> bool:
         return any(space.ended for space in self.all())
-
-    def _drop_one_ended(self) -> None:
-        for key, space in self._spaces.items():
-            if space.ended:
-                del self._spaces[key]
-                return
-        raise RetryLater(f"{len(self._spaces)} watches are open, no more are allowed; end a replay first")
 
 
 def join(changes: Changes, more: Changes) -> None:

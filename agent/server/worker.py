@@ -18,8 +18,9 @@ from agent.server.history import History
 from agent.server.keeper import Keeper, Mark
 from agent.server.sightings import Sightings
 from agent.server.spaces import Spaces, join
+from agent.server.tally import Tally
 from agent.watch import Changes
-from collectors.errors import GiveUp, RetryLater
+from collectors.errors import GiveUp
 from collectors.model import Batch
 
 _log = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ class Worker:
         self._looked_ns = 0
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
         self.counts = WorkerCounts()
+        self.tally = Tally()
 
     # From the event loop
 
@@ -134,7 +136,7 @@ class Worker:
         """The body of this thread's outermost loops: one bad batch must not stop the watch."""
         try:
             step()
-        except Exception:
+        except Exception:  # noqa: BLE001
             self.counts.errors += 1
             _log.exception("the watch failed on one step and goes on with the next")
 
@@ -160,12 +162,7 @@ class Worker:
             self._pass_time(item)
 
     def _receive(self, batch: Batch, received_ns: int, checkpoint: Checkpoint | None = None) -> None:
-        try:
-            space = self._spaces.space_for(batch)
-        except RetryLater as error:
-            self.counts.errors += 1
-            _log.error("a batch of %s was passed over: %s", batch.node, error)
-            return
+        space = self._spaces.space_for(batch)
         stored_ns = checkpoint.ticked_ns.get(batch.node.cluster, 0) if checkpoint is not None else 0
         if space.live and stored_ns > space.now_ns:
             self._timed(lambda: space.advance(min(received_ns, stored_ns)))  # stored before the restart
@@ -175,6 +172,7 @@ class Worker:
         if space.ended:
             chunks += self._history.take_all(*space.key)
             self._keep_sightings()
+        self.tally.note(changes)
         if changes or chunks:
             self._keeper.keep(changes, chunks=chunks, mark=None if space.live else self._mark())
 
@@ -183,6 +181,7 @@ class Worker:
         for space in self._spaces.live():
             join(changes, self._timed(lambda space=space: space.advance(now_ns)))  # type: ignore[misc]
         self._looked_ns = now_ns
+        self.tally.note(changes)
         if now_ns >= self._next_sightings_ns:
             self._next_sightings_ns = now_ns + self._sightings_ns
             self._keep_sightings()
