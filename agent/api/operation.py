@@ -23,6 +23,8 @@ from agent.store.store import Store
 from collectors.errors import WatchError
 
 Q = TypeVar("Q", bound=msgspec.Struct)
+LATEST_NS = 2**63 - 1
+"""What int64 holds: a time beyond it is refused before the store has to."""
 
 
 class NoQuery(msgspec.Struct, frozen=True):
@@ -39,6 +41,17 @@ class Call(Generic[Q]):
     """Path parameters."""
     request: Request
     """For what is rarer: the caller's identity."""
+
+    @property
+    def now_ns(self) -> int:
+        """The agent's clock, Unix ns."""
+        return now_ns_of(self.request)
+
+
+def now_ns_of(request: Request) -> int:
+    """The agent's clock, Unix ns."""
+    clock: Callable[[], int] = request.app.state.clock
+    return clock()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,9 @@
-"""How pages become HTML: jinja2, escaped always; hostile text made plain before it is escaped; a strict CSP.
+"""How pages become HTML: jinja2, escaped always; hostile text made plain before it is escaped.
 
 A page is a plain function of a request that returns a template's name and what it shows; it runs in a thread, since
 store calls are synchronous.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from starlette.routing import Route
 
 from agent.access.authorise import Permission
 from agent.access.guard import csrf_token_of, identity_of, requires
+from agent.api.operation import now_ns_of
 from agent.api.problem import Problem, problem_of
 from agent.api.words import ago, duration, figure, plain, utc
 from agent.web.assets import asset_url
@@ -28,16 +28,8 @@ from collectors.errors import WatchError
 from collectors.model import Origin
 
 TEMPLATES = Path(__file__).parent / "templates"
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
-HEADERS = {
-    "content-security-policy": CONTENT_SECURITY_POLICY,
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-store",
-}
+HEADERS = {"cache-control": "no-store"}
+"""Beside those that agent.server.app gives every answer, the content security policy among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +48,6 @@ class Viewer:
     name: str
     may_acknowledge: bool
     csrf_token: str = field(repr=False)
-
-
-def now_ns_of(request: Request) -> int:
-    """The agent's clock: `app.state.clock` (Unix ns) where it has one, else the machine's."""
-    clock: Callable[[], int] = getattr(request.app.state, "clock", time.time_ns)
-    return clock()
 
 
 def page(path: str, build: Callable[[Request], View], *, right: str = "read") -> Route:

@@ -5,14 +5,14 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from agent.api.operation import Call, NoQuery, operation
+from agent.api.operation import LATEST_NS, Call, NoQuery, operation
 from agent.api.shapes import AuditShape
 
 
 class AuditQuery(msgspec.Struct, frozen=True):
     """A page of the log."""
 
-    after: Annotated[int, Meta(ge=0, description="Only entries after this sequence number")] = 0
+    after: Annotated[int, Meta(ge=0, le=LATEST_NS, description="Only entries after this sequence number")] = 0
     limit: Annotated[int, Meta(ge=1, le=1000)] = 200
     order: Literal["oldest", "newest"] = "oldest"
 

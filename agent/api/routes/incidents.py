@@ -1,6 +1,5 @@
 """Incidents: the list, one with all that belongs to it, its explanation, and a person's acknowledgement."""
 
-import time
 from typing import Annotated
 
 import msgspec
@@ -10,7 +9,7 @@ from agent.access.guard import identity_of
 from agent.advisor.explain import explain
 from agent.api.explanation import ExplanationShape
 from agent.api.nearby import in_causal_order, nearby_events
-from agent.api.operation import Call, NoQuery, operation
+from agent.api.operation import LATEST_NS, Call, NoQuery, operation
 from agent.api.problem import Problem
 from agent.api.shapes import DecisionShape, EventShape, FindingShape, IncidentShape
 from collectors.model import Origin
@@ -24,7 +23,7 @@ class IncidentsQuery(msgspec.Struct, frozen=True):
     cluster: str | None = None
     origin: Origin | None = None
     limit: Annotated[int, Meta(ge=1, le=1000, description="At most so many, newest first")] = 100
-    before: Annotated[int, Meta(ge=0, description="`next_before` of the page before")] | None = None
+    before: Annotated[int, Meta(ge=0, le=LATEST_NS, description="`next_before` of the page before")] | None = None
 
 
 class Incidents(msgspec.Struct, frozen=True):
@@ -98,7 +97,7 @@ def acknowledge(call: Call[NoQuery]) -> Acknowledged:
     if incident.state is IncidentState.RESOLVED:
         raise Problem(409, f"{incident.id} is resolved", call.request.url.path, "nothing is left to acknowledge")
     who = identity_of(call.request).name
-    return Acknowledged(IncidentShape.of(call.store.acknowledge(incident.id, who, time.time_ns())))
+    return Acknowledged(IncidentShape.of(call.store.acknowledge(incident.id, who, call.now_ns)))
 
 
 ROUTES = [

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from agent.api.operation import Call, operation
+from agent.api.operation import LATEST_NS, Call, operation
 from agent.api.problem import Problem
 from agent.api.shapes import Figure, SubjectShape, figure_of
 from collectors.model import CATALOGUE, Subject, SubjectKind
@@ -19,8 +19,8 @@ class ReadingsQuery(msgspec.Struct, frozen=True):
 
     subject: Annotated[str, Meta(description="cluster/kind/id, e.g. `prod/gpu/GPU-6f...`")]
     metric: Annotated[str, Meta(description="A name of docs/metrics.md")]
-    since: Annotated[int, Meta(ge=0, description="Unix ns, inclusive")]
-    until: Annotated[int, Meta(ge=0, description="Unix ns, inclusive")]
+    since: Annotated[int, Meta(ge=0, le=LATEST_NS, description="Unix ns, inclusive")]
+    until: Annotated[int, Meta(ge=0, le=LATEST_NS, description="Unix ns, exclusive")]
 
 
 class Readings(msgspec.Struct, frozen=True):

@@ -10,11 +10,12 @@ from starlette.routing import Route
 from agent.access.guard import identity_of, requires
 from agent.advisor.explain import explain
 from agent.api.nearby import in_causal_order, nearby_events
+from agent.api.operation import now_ns_of
 from agent.api.problem import Problem
 from agent.api.words import figure, where
 from agent.store.store import Store
 from agent.web.charts import charts_of
-from agent.web.render import View, now_ns_of, page
+from agent.web.render import View, page
 from collectors.model import Event
 from detectors.model import Finding, Incident, IncidentState
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from agent.api.operation import now_ns_of
 from agent.store.rows import NodeSeen
 from agent.store.store import Store
 from agent.web.pages.overview import RANK, SILENT_NS
-from agent.web.render import View, now_ns_of, page
+from agent.web.render import View, page
 from collectors.model import Origin
 from detectors.model import Finding, Severity
 

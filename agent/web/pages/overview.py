@@ -6,9 +6,10 @@ from starlette.requests import Request
 
 from agent.advisor.explain import explain
 from agent.api.nearby import in_causal_order
+from agent.api.operation import now_ns_of
 from agent.api.words import where
 from agent.store.store import Store
-from agent.web.render import View, now_ns_of, page
+from agent.web.render import View, page
 from collectors.model import Origin
 from detectors.model import Finding, Incident, IncidentState, Severity
 from policies.model import Decision

@@ -22,7 +22,6 @@ async def static(request: Request) -> Response:
     headers = {
         "cache-control": FOR_GOOD if current else BRIEFLY,
         "etag": etag,
-        "x-content-type-options": "nosniff",
     }
     if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers=headers)

@@ -216,7 +216,7 @@ REPLAY_FINDING = finding(
     origin=Origin.REPLAY,
     names={"node": "h200-ddp", "gpu": "1", "rank": "1"},
 )
-REPLAY_INCIDENT = incident("INC-5e91a7b0", [REPLAY_FINDING])
+REPLAY_INCIDENT = incident("INC-7f9ea7b0", [REPLAY_FINDING])
 
 PAST_FINDING = finding(
     FindingKind.DATALOADER_STALL,

@@ -1,50 +1,30 @@
 """The API and the pages on a real HTTP server over a real SQLite store, as the tests of cli, api and web need them."""
 
 import http.client
-import importlib
-import pkgutil
 import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import uvicorn
 from api_story import NOW, tell
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
 
 from agent.access.access import Access
 from agent.access.attempts import FailedAttempts
 from agent.access.authorise import Identity, Role
-from agent.access.guard import identity_of, requires
 from agent.access.hosts import HostList
 from agent.access.sessions import COOKIE, Session, Sessions
 from agent.access.tokens import TokenTable
-from agent.api import routes
+from agent.server.app import build_app
 from agent.store.store import Store, open_store
-from agent.web import pages
 
 ADMIN_TOKEN = "a" * 40
 READER_TOKEN = "b" * 40
 INGEST_TOKEN = "c" * 40
-
-
-@requires("read")
-async def login_link(request: Request) -> Response:
-    code = request.app.state.access.sessions.make_code(identity_of(request))
-    return JSONResponse({"url": f"/login?code={code}"})
-
-
-def discovered(package: Any) -> list[BaseRoute]:
-    """ROUTES of every module of a package, as the agent finds them."""
-    names = [module.name for module in pkgutil.iter_modules(package.__path__)]
-    return [route for name in names for route in importlib.import_module(f"{package.__name__}.{name}").ROUTES]
 
 
 @dataclass(frozen=True)
@@ -106,11 +86,9 @@ def served(folder: Path, *, story: bool = True) -> Iterator[ServedAgent]:
     sessions = Sessions(lambda: NOW)
     session = sessions.redeem(sessions.make_code(admin))
     assert session is not None
-    extra: list[BaseRoute] = [Route("/v1/login-links", login_link, methods=["POST"])]
-    app = Starlette(routes=[*discovered(routes), *discovered(pages), *extra])
-    app.state.store = store
-    app.state.clock = lambda: NOW
-    app.state.access = Access(TokenTable(tokens), sessions, FailedAttempts(lambda: NOW, 10_000), HostList())
+    access = Access(TokenTable(tokens), sessions, FailedAttempts(lambda: NOW, 10_000), HostList())
+    # What these routes do not look at, settings and the running watch, is left out.
+    app = build_app(cast("Any", None), store, cast("Any", None), access, lambda: NOW)
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", loop="asyncio", lifespan="off"))
     # Connections wait in the socket's queue until the server is up: nobody has to wait for luck.

@@ -1,0 +1,98 @@
+import re
+
+import pytest
+from api_story import BEGAN, HOSTILE_INCIDENT, LOST, LOST_INCIDENT, NOW
+from json_schema import misfits
+from served_agent import ADMIN_TOKEN, ServedAgent
+
+from agent.api.openapi import api_routes, document
+from agent.server.app import discovered_routes
+
+READINGS = f"subject=prod-eu/gpu/{LOST.id}&metric=gpu_power_watts&since={BEGAN}&until={NOW}"
+ASKED = [
+    ("GET", "/v1/incidents", "/v1/incidents"),
+    ("GET", "/v1/incidents", "/v1/incidents?state=resolved&limit=1"),
+    ("GET", "/v1/incidents/{id}", f"/v1/incidents/{LOST_INCIDENT.id}"),
+    ("GET", "/v1/incidents/{id}", f"/v1/incidents/{HOSTILE_INCIDENT.id}"),
+    ("GET", "/v1/incidents/{id}/explanation", f"/v1/incidents/{LOST_INCIDENT.id}/explanation"),
+    ("GET", "/v1/incidents/{id}/explanation", f"/v1/incidents/{HOSTILE_INCIDENT.id}/explanation"),
+    ("POST", "/v1/incidents/{id}/acknowledge", f"/v1/incidents/{LOST_INCIDENT.id}/acknowledge"),
+    ("GET", "/v1/nodes", "/v1/nodes"),
+    ("GET", "/v1/jobs", "/v1/jobs?cluster=prod-eu"),
+    ("GET", "/v1/audit", "/v1/audit?order=newest"),
+    ("GET", "/v1/audit/verify", "/v1/audit/verify"),
+    ("GET", "/v1/readings", f"/v1/readings?{READINGS}"),
+    ("GET", "/v1/detectors", "/v1/detectors"),
+    ("GET", "/v1/version", "/v1/version"),
+    ("GET", "/v1/openapi.json", "/v1/openapi.json"),
+]
+REFUSED = [
+    ("GET", "/v1/incidents", "/v1/incidents?limit=0", 400),
+    ("GET", "/v1/incidents/{id}", "/v1/incidents/INC-ffffffff", 404),
+    ("GET", "/v1/readings", "/v1/readings", 400),
+    ("POST", "/v1/incidents/{id}/acknowledge", "/v1/incidents/INC-00c4fe11/acknowledge", 409),
+]
+
+
+def test_every_route_of_the_api_is_described_with_the_right_that_its_guard_asks_for() -> None:
+    routes = [route for route in discovered_routes() if route.path.startswith("/v1/")]
+    described = {
+        (path, method.upper(), operation["x-right"])
+        for path, operations in document()["paths"].items()  # type: ignore[attr-defined]  # JSON
+        for method, operation in operations.items()
+    }
+
+    served = {
+        (route.path, method, route.endpoint.watchstander_right)
+        for route in routes
+        for method in route.methods - {"HEAD"}
+    }
+    assert served == described
+    assert len(served) == len(list(api_routes()))
+
+
+def test_every_operation_is_asked_in_these_tests() -> None:
+    assert {(method, path) for method, path, _ in ASKED} == {
+        (route.operation.method, route.operation.path) for route in api_routes()
+    }
+
+
+@pytest.mark.parametrize(("method", "path", "url"), ASKED, ids=[f"{method} {url}"[:70] for method, _, url in ASKED])
+def test_an_answer_is_what_the_description_says(agent: ServedAgent, method: str, path: str, url: str) -> None:
+    answer = agent.ask(method, url, ADMIN_TOKEN)
+
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+    described = agent.get("/v1/openapi.json").json
+    responses = described["paths"][path][method.lower()]["responses"]
+    schema = responses["200"]["content"]["application/json"]["schema"]
+    assert list(misfits(answer.json, schema, described["components"]["schemas"])) == []
+
+
+@pytest.mark.parametrize(("method", "path", "url", "status"), REFUSED, ids=[url[:60] for _, _, url, _ in REFUSED])
+def test_a_refusal_is_what_the_description_says(
+    agent: ServedAgent, method: str, path: str, url: str, status: int
+) -> None:
+    answer = agent.ask(method, url, ADMIN_TOKEN)
+
+    assert status == answer.status
+    described = agent.get("/v1/openapi.json").json
+    responses = described["paths"][path][method.lower()]["responses"]
+    schema = responses[str(status)]["content"]["application/json"]["schema"]
+    assert list(misfits(answer.json, schema, described["components"]["schemas"])) == []
+
+
+def test_operation_ids_are_unique_and_every_reference_resolves() -> None:
+    described = document()
+    text = str(described)
+    ids = re.findall(r"'operationId': '(\w+)'", text)
+    references = set(re.findall(r"'#/components/schemas/(\w+)'", text))
+
+    assert sorted(set(ids)) == sorted(ids)
+    assert references <= set(described["components"]["schemas"])  # type: ignore[index]  # JSON
+
+
+def test_the_checker_itself_finds_what_does_not_fit() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+
+    assert list(misfits({"b": 1}, schema, {})) == ["$: a is absent", "$: b is not described"]
+    assert list(misfits({"a": True}, schema, {})) == ["$.a: True is no integer"]
