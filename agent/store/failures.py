@@ -26,6 +26,7 @@ _SQLITE_FIX = {
     sqlite3.SQLITE_CANTOPEN: "the file cannot be opened: does its folder exist, and may this user write there?",
     sqlite3.SQLITE_PERM: "this user may not open the file",
     sqlite3.SQLITE_AUTH: "this user may not open the file",
+    sqlite3.SQLITE_ERROR: "its tables are not those of this version: name another store, or restore a copy",
 }
 _POSTGRES_RETRY = {
     "08": "the connection was lost",
@@ -38,7 +39,7 @@ _POSTGRES_RETRY = {
 _POSTGRES_FIX = {
     "28": "the server refuses the user or password",
     "3D": "there is no such database: create it, or name another in the URL",
-    "42": "the user may not do that, or the tables are not Watchstander's",
+    "42": "its tables are not those of this version, or the user may not use them",
     "25006": "the server is a read-only standby: name the primary in the URL",
     "XX001": "a table is damaged: restore a copy of the database",
     "XX002": "an index is damaged: REINDEX, or restore a copy of the database",
@@ -85,11 +86,9 @@ def explain(error: Exception, name: str) -> WatchError:
 
 def _explain_sqlite(cause: sqlite3.Error, said: str) -> WatchError:
     # The lower byte is the kind of error; the rest says more than a caller can use.
-    code = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    code = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_MISUSE) & 0xFF
     if code in _SQLITE_RETRY:
         return RetryLater(said.format(_SQLITE_RETRY[code]))
     if code in _SQLITE_FIX:
         return FixConfiguration(said.format(_SQLITE_FIX[code]))
-    if isinstance(cause, sqlite3.OperationalError | sqlite3.DatabaseError) and "no such table" in str(cause):
-        return FixConfiguration(said.format("its tables are missing: name another store"))
     return GiveUp(said.format("the value cannot be stored"))
