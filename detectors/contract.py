@@ -24,7 +24,8 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A condition that holds now. Saying it again while it is open changes nothing; (kind, subject) is the key."""
+    """A condition that holds now. Saying it again while it is open changes nothing; (kind, subject,
+    mark) is the key."""
 
     kind: FindingKind
     subject: Subject
@@ -35,6 +36,8 @@ class Opening:
     summary: str
     evidence: tuple[Evidence, ...] = ()
     related: tuple[Subject, ...] = ()
+    mark: str = ""
+    """Tells apart conditions of one kind on one subject that may be open side by side: the code of an Xid, say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Clearing:
     kind: FindingKind
     subject: Subject
     because: str
+    mark: str = ""
 
 
 Opinion = Opening | Clearing
@@ -52,8 +56,15 @@ Opinion = Opening | Clearing
 class EventDetector(Protocol):
     """Looks at events one by one, in the order in which the agent received them."""
 
-    kinds: tuple[FindingKind, ...]
-    needs: Needs
+    @property
+    def kinds(self) -> tuple[FindingKind, ...]:
+        """The kinds of finding that it may open."""
+        ...
+
+    @property
+    def needs(self) -> Needs:
+        """What it must have seen."""
+        ...
 
     def on_event(self, event: Event, inventory: Inventory, now_ns: int) -> Iterable[Opinion]:
         """One event; `now_ns` is the agent's clock at the tick, never earlier than at the last call."""

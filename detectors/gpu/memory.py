@@ -1,0 +1,28 @@
+"""How a GPU's memory in use moves: what `gpu_memory_leak`, `gpu_memory_drop` and `gpu_memory_pressure` share."""
+
+import numpy as np
+
+from detectors.frame import Bools, Floats, Ints
+from detectors.view import View
+
+
+def total_bytes(view: View, at: Ints) -> Floats:
+    """Size of each card at some positions: by its gauge, else by its facts; NaN where nobody has told."""
+    gauge = view.frame.gauge("gpu_memory_total_bytes")[at]
+    total: Floats = gauge.copy()
+    for k in np.flatnonzero(np.isnan(gauge)):
+        told = view.inventory.attribute(view.subject(int(at[k])), "memory_total_bytes")
+        total[k] = float(told) if told else np.nan
+    return total
+
+
+def excused(view: View, cols: Ints, times: Ints) -> Bools:
+    """Whether the job's log has announced something (a save, an evaluation, a restore) that moves memory."""
+    out = np.zeros(len(cols), np.bool_)
+    for k, index in enumerate(view.jobs.job_of[cols]):
+        if index >= 0:
+            rhythm = view.rhythms.jobs.get(view.jobs.subjects[index])
+            if rhythm is not None:
+                recent = rhythm.announced_end_ns and times[k] - rhythm.announced_end_ns < 5e9
+                out[k] = bool(rhythm.excuse(int(times[k]))) or bool(recent)
+    return out

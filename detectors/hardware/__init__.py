@@ -1,0 +1,1 @@
+"""Hardware faults that the kernel log or the driver library states itself."""

@@ -1,0 +1,71 @@
+"""`job_crash`: the job's own output says that it died."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from collectors.model import Event, EventKind, Subject
+from detectors.contract import Clearing, Needs, Opening, Opinion
+from detectors.frame import NS
+from detectors.job.rhythm import Rhythms
+from detectors.model import Evidence, FindingKind, Inventory, Severity
+
+CONFIRM_S = 10.0
+"""A traceback may have been caught and logged: the job is dead if no step follows within this, or three usual gaps."""
+_FATAL = frozenset({EventKind.CUDA_ERROR, EventKind.PROCESS_EXIT})
+"""A CUDA error is sticky: no later call of that process succeeds. An exit is the launcher's own word."""
+
+
+@dataclass(slots=True)
+class JobCrash:
+    """A CUDA error or a launcher's exit line at once; a traceback once no step has followed it.
+
+    The log line names the exception, not the cause: correlation puts what came before it first. Clears when the job
+    steps again (its controller restarted it). Fails for a job that dies without a word (SIGKILL of all ranks).
+    """
+
+    rhythms: Rhythms
+    kinds = (FindingKind.JOB_CRASH,)
+    needs = Needs(events=(EventKind.CUDA_ERROR, EventKind.PROCESS_EXIT, EventKind.TRACEBACK))
+    _open: set[Subject] = field(default_factory=set)
+    _suspected: dict[Subject, tuple[Event, str]] = field(default_factory=dict)
+
+    def on_event(self, event: Event, inventory: Inventory, now_ns: int) -> Iterable[Opinion]:
+        """One event."""
+        job = event.subject
+        if event.kind is EventKind.TRAINING_STEP:
+            self._suspected.pop(job, None)
+            if job in self._open:
+                self._open.discard(job)
+                yield Clearing(FindingKind.JOB_CRASH, job, "the job steps again")
+        elif event.kind in _FATAL:
+            if event.kind is EventKind.PROCESS_EXIT and event.values.get("exit_code") == 0:
+                return
+            yield self._opening(event, inventory.name_of(job))
+        elif event.kind is EventKind.TRACEBACK and job not in self._open:
+            self._suspected.setdefault(job, (event, inventory.name_of(job)))
+
+    def on_time(self, now_ns: int) -> Iterable[Opinion]:
+        """Tracebacks that no step has followed."""
+        for job, (event, name) in list(self._suspected.items()):
+            usual = self.rhythms.of(job).usual_gap_s or 0.0
+            if now_ns - event.time_ns > max(CONFIRM_S, 3 * usual) * NS:
+                del self._suspected[job]
+                yield self._opening(event, name)
+
+    def ready(self, subject: Subject) -> bool:
+        """It needs no history."""
+        return True
+
+    def _opening(self, event: Event, name: str) -> Opening:
+        self._open.add(event.subject)
+        self._suspected.pop(event.subject, None)
+        self.rhythms.of(event.subject).crashed_ns = event.time_ns
+        rank = event.attributes.get("rank")
+        whose = f" on rank {rank}" if rank else ""
+        detail = event.attributes.get("detail") or event.line or event.kind.value.replace("_", " ")
+        text = f"the job's output{whose} says: {detail[:200]}"
+        evidence = Evidence(text, event.time_ns, event.kind.value, source=event.source.value, line=event.line)
+        summary = f"Job {name} crashed{whose}: {detail[:160]}"
+        return Opening(
+            FindingKind.JOB_CRASH, event.subject, event.time_ns, Severity.CRITICAL, 0.95, summary, (evidence,)
+        )

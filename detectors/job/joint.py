@@ -1,0 +1,68 @@
+"""Judges the situation of the jobs that a frame touches, and hands it to the detectors that stand for situations."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from detectors.frame import Bools, Ints
+from detectors.gpu.habits import WORK
+from detectors.job.situation import Judge
+from detectors.job.situation_detector import SituationDetector
+from detectors.view import View
+
+CLOCK_ODD = 0.06
+"""A rank this far below its habitual clock makes its job worth a judgement."""
+
+
+@dataclass(slots=True)
+class JointDetectors:
+    """Looks at every job in which some rank is not simply working; a fleet at work costs one array operation."""
+
+    detectors: tuple[SituationDetector, ...]
+    _judges: dict[int, Judge] = field(default_factory=dict)
+    _restless: set[int] = field(default_factory=set)
+    """Jobs to judge again although all their ranks work: something is open, or their pace is to be watched."""
+
+    def look(self, view: View) -> None:
+        """One frame."""
+        cols = view.frame.cols[view.at]
+        job = view.jobs.job_of[cols]
+        inside = job >= 0
+        if not inside.any():
+            return
+        odd = self._odd(view, cols) & inside
+        touched = set(np.unique(job[inside]).tolist())
+        judged = (set(np.unique(job[odd]).tolist()) | self._restless) & touched
+        judged |= {i for i in touched if self._paced(view, i)} if len(view.rhythms.jobs) else set()
+        for index in sorted(judged):
+            self._judge(view, index)
+
+    def _judge(self, view: View, index: int) -> None:
+        members = view.jobs.members[index]
+        judge = self._judges.setdefault(index, Judge())
+        rhythm = view.rhythms.jobs.get(view.jobs.subjects[index])
+        time_ns = int(view.habits.last_ns[members].max())
+        # a rank not heard for longer than the allowed lateness is unknown, not what it was
+        heard = members[time_ns - view.habits.last_ns[members] <= 10_000_000_000]
+        look = judge.look(heard, view.habits, rhythm, time_ns)
+        for detector in self.detectors:
+            detector.judge(view, index, look)
+        open_somewhere = any(index in detector.open_jobs() for detector in self.detectors)
+        if open_somewhere or judge.late_since_ns or judge.fresh_after_ns > time_ns - 15_000_000_000:
+            self._restless.add(index)
+        else:
+            self._restless.discard(index)
+
+    @staticmethod
+    def _odd(view: View, cols: Ints) -> Bools:
+        habits = view.habits
+        with np.errstate(invalid="ignore"):
+            off = habits.window_clock[cols] < 1 - CLOCK_ODD
+        odd: Bools = habits.armed[cols] & ((habits.category[cols] != WORK) | off)
+        return odd
+
+    @staticmethod
+    def _paced(view: View, index: int) -> bool:
+        """Whether the job's log shows a pace worth a judgement while its GPUs seem to work."""
+        rhythm = view.rhythms.jobs.get(view.jobs.subjects[index])
+        return rhythm is not None and rhythm.slowed_since_ns(view.now_ns) > 0

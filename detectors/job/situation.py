@@ -1,0 +1,254 @@
+"""In which one situation a job is, judged from all its ranks' GPUs together and the rhythm of its log.
+
+One rank alone cannot say: a rank that waits in a collective spins at 100 % utilisation with little power, so in a
+hang the innocent look busy and the guilty one idle; beside a compute straggler it is the other way round. A job is in
+one situation at a time, so that two detectors never give two names to one cause. Sources of the thresholds: the
+study on the recordings (facts) and `detectors.gpu.habits`.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+
+from detectors.frame import NS, Bools, Floats, Ints
+from detectors.gpu.habits import GONE, LOW, SPIN, STILL, UNKNOWN, WORK, Habits
+from detectors.job.rhythm import Rhythm
+
+CRASH_SPIN_S = 3.0
+"""A rank is gone this long while the others spin for it: ranks that end together leave within a second or two."""
+CRASH_STILL_S = 15.0
+"""The same while the others are still: they may be writing a last checkpoint that nobody announced."""
+CLOCK_GAP = 0.08
+"""A guilty rank's clock lies this share of its habit below its peers' (healthy ranks drift to 0.053; faults 0.16)."""
+POWER_GAP = 0.04
+"""And its power this share above (healthy noise 0.002 to 0.015; faults 0.11 to 0.40)."""
+FULL_SPEED_L = 0.8
+"""A look at or above this is a second of full speed: no slow kind holds across one."""
+BUSY_U = 0.9
+PROGRESS_MARGIN_NS = NS // 2
+LATE_LOG_GAP_S = 2.0
+"""A job that prints a line less often than this cannot disprove progress within one window."""
+UNIFORM_GAPS = 3
+LONG_GAP, SHORT_GAP, SHORT_SHARE = 5.0, 2.0, 0.25
+"""Bursts: W prefetching workers deliver W batches, then a wait. A slow host delays every step alike."""
+UNDECIDED_S = 10.0
+"""How long a late rank may stay undecided between its loader and its host."""
+
+
+class Situation(Enum):
+    """What all ranks together say."""
+
+    UNKNOWN = "unknown"
+    """Not enough has been seen since the last change."""
+    WORKING = "working"
+    EXCUSED = "excused"
+    """No steps, but the log has announced a save, an evaluation, a start."""
+    STALLED = "stalled"
+    """All ranks still, none waits in a collective, no step."""
+    HUNG = "hung"
+    """Some ranks wait in a collective for others that are still, no step."""
+    LATE_RANK = "late rank"
+    """The same, but steps are made: each comes late."""
+    LATE_INPUT = "late input on one rank"
+    """The same, in bursts: the late rank's loader delivers batches in groups."""
+    SLOW_INPUT = "slow input"
+    """All ranks rest between short bursts, none waits for another: a common cause outside the GPUs."""
+    SLOW_ALONE = "slow"
+    """One GPU rests between bursts and nothing tells whether its input or its host is slow."""
+    SLOW_STEPS = "slow steps"
+    """All GPUs work as ever, yet every step takes far longer than it used to."""
+    COMPUTE_STRAGGLER = "compute straggler"
+    """One rank works more, at a lower clock, while the others rest."""
+    RANK_GONE = "rank gone"
+    """A rank's process has left its GPU, the others wait for it."""
+    CRASHED = "crashed"
+    """The log said that the job died; nothing its GPUs do now is news."""
+    ENDED = "ended"
+    """All ranks have left."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobLook:
+    """A job's situation at one instant, with the figures it was judged by."""
+
+    situation: Situation
+    time_ns: int
+    since_ns: int
+    cols: Ints
+    """Columns of the ranks judged."""
+    guilty: Ints
+    """Columns of those that make the others wait; empty where the cause is common."""
+    load: Floats
+    """Mean load share over the window, per rank of `cols`."""
+    utilisation: Floats
+    watts: Floats
+    clock: Floats
+    power: Floats
+    data_share: float | None = None
+    usual_gap_s: float | None = None
+    gap_s: float | None = None
+
+
+@dataclass(slots=True)
+class Judge:
+    """Judges one job; keeps only when its last pause ended, so that what a pause left behind is not called slow."""
+
+    fresh_after_ns: int = 0
+    late_since_ns: int = 0
+    _last: Situation = field(default=Situation.UNKNOWN)
+
+    def look(self, cols: Ints, habits: Habits, rhythm: Rhythm | None, time_ns: int) -> JobLook:
+        """`cols`: the job's GPUs; `time_ns`: the instant of the newest look."""
+        ranks = cols[habits.armed[cols]]
+        situation, since_ns, guilty, share = self._judge(ranks, habits, rhythm, time_ns)
+        pauses = (Situation.STALLED, Situation.HUNG)
+        if self._last in pauses and situation not in pauses:
+            self.fresh_after_ns = time_ns
+            situation = Situation.UNKNOWN
+        if situation not in (Situation.LATE_RANK, Situation.LATE_INPUT, Situation.UNKNOWN):
+            self.late_since_ns = 0
+        self._last = situation
+        gaps = rhythm.gaps_since(since_ns) if rhythm else []
+        return JobLook(
+            situation,
+            time_ns,
+            since_ns,
+            ranks,
+            guilty,
+            habits.window_load_mean[ranks],
+            habits.window_utilisation[ranks],
+            habits.watts[ranks],
+            habits.window_clock[ranks],
+            habits.window_power[ranks],
+            share,
+            rhythm.usual_gap_s if rhythm else None,
+            max((g.seconds for g in gaps), default=None),
+        )
+
+    def _judge(
+        self, ranks: Ints, habits: Habits, rhythm: Rhythm | None, time_ns: int
+    ) -> tuple[Situation, int, Ints, float | None]:
+        nobody = np.zeros(0, np.int64)
+        if not len(ranks):
+            return Situation.UNKNOWN, time_ns, nobody, None
+        category = habits.category[ranks]
+        gone = category == GONE
+        if gone.all():
+            return Situation.ENDED, int(habits.gone_since_ns[ranks].min()), nobody, None
+        if rhythm and rhythm.crashed_ns:
+            return Situation.CRASHED, rhythm.crashed_ns, nobody, None
+        if gone.any():
+            return self._gone(ranks, gone, category, habits, rhythm, time_ns)
+        start_ns = int(habits.window_start_ns[ranks].min())
+        if rhythm and rhythm.excuse(time_ns):
+            return Situation.EXCUSED, start_ns, nobody, None
+        if (category == UNKNOWN).any() or start_ns < self.fresh_after_ns:
+            return Situation.UNKNOWN, start_ns, nobody, None
+        if rhythm and start_ns < rhythm.announced_end_ns:
+            return Situation.UNKNOWN, start_ns, nobody, None
+        return self._alive(ranks, category, habits, rhythm, start_ns, time_ns)
+
+    def _gone(
+        self, ranks: Ints, gone: Bools, category: Ints, habits: Habits, rhythm: Rhythm | None, time_ns: int
+    ) -> tuple[Situation, int, Ints, float | None]:
+        since_ns = int(habits.gone_since_ns[ranks[gone]].min())
+        left = ranks[~gone]
+        # the window still holds looks from before; what the survivors do now is in their newest one
+        spins = ((habits.utilisation[left] >= BUSY_U) & (habits.load[left] < 0.4)).any()
+        works = (habits.load[left] >= 0.5).any()
+        ended = rhythm is not None and (rhythm.ended_ns > 0 or bool(rhythm.excuse(time_ns)))
+        gone_s = (time_ns - since_ns) / NS
+        if not works and not ended and (gone_s >= CRASH_STILL_S or (spins and gone_s >= CRASH_SPIN_S)):
+            return Situation.RANK_GONE, since_ns, ranks[gone], None
+        return Situation.UNKNOWN, since_ns, np.zeros(0, np.int64), None
+
+    def _alive(
+        self, ranks: Ints, category: Ints, habits: Habits, rhythm: Rhythm | None, start_ns: int, time_ns: int
+    ) -> tuple[Situation, int, Ints, float | None]:
+        nobody = np.zeros(0, np.int64)
+        spin, still, low, work = (category == k for k in (SPIN, STILL, LOW, WORK))
+        steps, disproved = _progress(rhythm, start_ns, time_ns)
+        active = habits.window_active[ranks]
+        slow = (habits.window_load_max[ranks] < FULL_SPEED_L).all()
+        if still.all() and not steps:
+            return Situation.STALLED, start_ns, nobody, None
+        if spin.any() and (still | low).any() and not work.any():
+            late = still | low
+            if not steps and (disproved or not (active[late] >= 2).any()):
+                if still[late].all():
+                    return Situation.HUNG, start_ns, ranks[still], None
+                return Situation.UNKNOWN, start_ns, nobody, None
+            if slow:
+                self.late_since_ns = self.late_since_ns or start_ns
+                return self._late(ranks[late], rhythm, start_ns, time_ns)
+        if not spin.any() and not work.any() and slow and (steps or (active >= 2).all()):
+            share = rhythm.data_share(start_ns) if rhythm else None
+            # several ranks that rest together without waiting for one another have a common cause: their input
+            told = share is not None and share >= 0.3
+            common = len(ranks) > 1 and share is None
+            return (Situation.SLOW_INPUT if told or common else Situation.SLOW_ALONE), start_ns, nobody, share
+        guilty = _compute_straggler(ranks, habits, spin, work)
+        if len(guilty):
+            # the mean over the window crosses its threshold about half a window after the onset
+            return Situation.COMPUTE_STRAGGLER, (start_ns + time_ns) // 2, guilty, None
+        if work.all():
+            slowed_ns = rhythm.slowed_since_ns(time_ns) if rhythm else 0
+            if slowed_ns:
+                return Situation.SLOW_STEPS, slowed_ns, nobody, None
+            return Situation.WORKING, start_ns, nobody, None
+        return Situation.UNKNOWN, start_ns, nobody, None
+
+    def _late(
+        self, guilty: Ints, rhythm: Rhythm | None, start_ns: int, time_ns: int
+    ) -> tuple[Situation, int, Ints, float | None]:
+        since_ns = self.late_since_ns
+        usual = rhythm.usual_gap_s if rhythm else None
+        if rhythm is None or usual is None:
+            return Situation.LATE_RANK, since_ns, guilty, None
+        gaps = rhythm.gaps_since(since_ns)
+        long = sum(g.seconds > LONG_GAP * usual for g in gaps)
+        short = sum(g.seconds < SHORT_GAP * usual for g in gaps)
+        if long >= 2 and short >= SHORT_SHARE * len(gaps):
+            return Situation.LATE_INPUT, since_ns, guilty, rhythm.data_share(since_ns)
+        undecided = len(gaps) < UNIFORM_GAPS or long < 2
+        if undecided and time_ns - since_ns < UNDECIDED_S * NS:
+            return Situation.UNKNOWN, since_ns, guilty, None
+        return Situation.LATE_RANK, since_ns, guilty, None
+
+
+def _progress(rhythm: Rhythm | None, start_ns: int, time_ns: int) -> tuple[bool, bool]:
+    """Whether steps were made in the window, and whether the log is dense enough to disprove it."""
+    if rhythm is None or not rhythm.last_step_ns:
+        return False, False
+    made = rhythm.last_step_ns > start_ns + PROGRESS_MARGIN_NS
+    dense = rhythm.usual_gap_s is not None and rhythm.usual_gap_s <= LATE_LOG_GAP_S
+    return made, dense and not made
+
+
+def _compute_straggler(ranks: Ints, habits: Habits, spin: Bools, work: Bools) -> Ints:
+    """Columns of the ranks that work more at a lower clock while their peers rest."""
+    if len(ranks) < 2 or not (habits.window_utilisation[ranks] >= BUSY_U).all():
+        return ranks[:0]
+    if spin.any() and work.any() and 2 * work.sum() <= len(ranks):
+        return ranks[work]
+    if spin.any():
+        return ranks[:0]
+    clock, power = habits.window_clock[ranks], habits.window_power[ranks]
+    guilty = (_median_of_others(clock) - clock >= CLOCK_GAP) & (power - _median_of_others(power) >= POWER_GAP)
+    return ranks[guilty] if 2 * guilty.sum() <= len(ranks) else ranks[:0]
+
+
+def _median_of_others(values: Floats) -> Floats:
+    """For each place the median of all other places, shape kept."""
+    n = len(values)
+    order = np.argsort(values, kind="stable")
+    place = np.empty(n, np.int64)
+    place[order] = np.arange(n)
+    ordered = values[order]
+    rest = n - 1
+    low, high = (rest - 1) // 2, rest // 2
+    at_low = ordered[low + (place <= low)]
+    at_high = ordered[high + (place <= high)]
+    median: Floats = ((at_low + at_high) / 2).astype(np.float32)
+    return median

@@ -1,0 +1,86 @@
+"""`telemetry_lost`: a node or a GPU that was heard is silent, and nothing explains it."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from collectors.model import Event, EventKind, Subject, SubjectKind
+from detectors.book import Book
+from detectors.contract import Needs, Opening, Opinions
+from detectors.frame import NS, Columns, Frame, Ints, grown
+from detectors.model import Evidence, FindingKind, Inventory, Severity
+from detectors.view import where
+
+NODE_SILENT_S = 30.0
+"""Four batch intervals of 5 s and the allowed lateness of 10 s."""
+GPU_SILENT_S = 20.0
+"""A card whose node goes on reporting: two batch intervals and the allowed lateness."""
+
+
+@dataclass(slots=True)
+class TelemetryLost:
+    """No batch from a node for 30 s, or no reading of one GPU for 20 s while its node goes on reporting.
+
+    Silence is never health and never resolves anything. A collector that said goodbye, and a card that is known to be
+    lost, are explained. Readings that come late from a spool clear it, with their own times.
+    """
+
+    book: Book
+    kinds = (FindingKind.TELEMETRY_LOST,)
+    needs = Needs()
+    _node_ns: dict[Subject, int] = field(default_factory=dict)
+    _goodbye: set[Subject] = field(default_factory=set)
+    _gpu_ns: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def heard(self, node: Subject, events: tuple[Event, ...], received_ns: int) -> None:
+        """A batch of this node came."""
+        self._node_ns[node] = received_ns
+        self._goodbye.discard(node)
+        if any(event.kind is EventKind.COLLECTOR_GOODBYE for event in events):
+            self._goodbye.add(node)
+
+    def saw(self, frame: Frame, now_ns: int) -> None:
+        """These GPUs have a look."""
+        self._gpu_ns = grown(self._gpu_ns, int(frame.cols.max()) + 1, 0)  # type: ignore[assignment]  # dtype is kept
+        self._gpu_ns[frame.cols] = now_ns
+
+    def on_time(self, columns: Columns, inventory: Inventory, now_ns: int, out: Opinions) -> None:
+        """Judge silence against now."""
+        silent: set[Subject] = set()
+        for node, heard_ns in self._node_ns.items():
+            if node in self._goodbye:
+                continue
+            if now_ns - heard_ns > NODE_SILENT_S * NS:
+                silent.add(node)
+                self._open(node, heard_ns, "no batch", inventory, out)
+            elif self.book.is_open(FindingKind.TELEMETRY_LOST, node):
+                out.clears(FindingKind.TELEMETRY_LOST, node, "its collector reports again")
+        seen = self._gpu_ns[: len(columns)]
+        for column in np.flatnonzero((seen > 0) & (now_ns - seen > GPU_SILENT_S * NS)).tolist():
+            subject = columns.subjects[column]
+            home = inventory.node_of(subject)
+            explained = home is None or home in silent or home in self._goodbye
+            if not explained and not self.book.is_open(FindingKind.GPU_LOST, subject):
+                self._open(subject, int(seen[column]), "no reading", inventory, out)
+        for finding in self.book.open_findings() if len(self.book) else ():
+            if finding.kind is FindingKind.TELEMETRY_LOST and finding.subject.kind is SubjectKind.GPU:
+                known = columns.find(finding.subject)
+                if known is not None and now_ns - int(self._gpu_ns[known]) <= GPU_SILENT_S * NS:
+                    out.clears(FindingKind.TELEMETRY_LOST, finding.subject, "its readings are back")
+
+    def _open(self, subject: Subject, since_ns: int, what: str, inventory: Inventory, out: Opinions) -> None:
+        if self.book.is_open(FindingKind.TELEMETRY_LOST, subject):
+            return
+        place = where(inventory, subject)
+        limit = NODE_SILENT_S if subject.kind is SubjectKind.NODE else GPU_SILENT_S
+        evidence = Evidence(
+            f"{what} of {place} for more than {limit:.0f} s, and no goodbye",
+            since_ns,
+            "collector",
+            None,
+            limit,
+            "seconds",
+            source="collector",
+        )
+        summary = f"Telemetry lost: {what} of {place} for more than {limit:.0f} s."
+        out.opens(Opening(FindingKind.TELEMETRY_LOST, subject, since_ns, Severity.WARNING, 0.9, summary, (evidence,)))

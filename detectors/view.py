@@ -1,0 +1,98 @@
+"""What a look detector is shown: one frame, and all that has been learnt about its subjects."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from collectors.model import Subject
+from detectors.book import Book
+from detectors.contract import Needs, Opinions
+from detectors.frame import Columns, Frame, Ints
+from detectors.gpu.habits import Habits
+from detectors.job.rhythm import Rhythms
+from detectors.model import FindingKind, Inventory
+
+
+@dataclass(slots=True)
+class Jobs:
+    """Which GPUs work for which job: an index a job, kept in step with the inventory."""
+
+    subjects: list[Subject] = field(default_factory=list)
+    job_of: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Index of each column's job, -1 where unknown, shape (columns,)."""
+    members: list[Ints] = field(default_factory=list)
+    _index: dict[Subject, int] = field(default_factory=dict)
+    _generation: int = -1
+    _columns: int = 0
+
+    def follow(self, inventory: Inventory, columns: Columns) -> None:
+        """Bring the index up to date."""
+        if self._generation == inventory.generation and self._columns == len(columns):
+            return
+        self._generation, self._columns = inventory.generation, len(columns)
+        self.job_of = np.full(len(columns), -1, np.int64)
+        for column, subject in enumerate(columns.subjects):
+            job = inventory.job_of(subject)
+            if job is not None:
+                index = self._index.setdefault(job, len(self.subjects))
+                if index == len(self.subjects):
+                    self.subjects.append(job)
+                self.job_of[column] = index
+        placed = np.flatnonzero(self.job_of >= 0)
+        order = placed[np.argsort(self.job_of[placed], kind="stable")]
+        bounds = np.searchsorted(self.job_of[order], np.arange(len(self.subjects) + 1))
+        self.members = [order[bounds[i] : bounds[i + 1]] for i in range(len(self.subjects))]
+
+    def find(self, job: Subject) -> int | None:
+        """Index of a job that holds GPUs."""
+        return self._index.get(job)
+
+
+@dataclass(slots=True)
+class View:
+    """One frame in its surroundings. Detectors read it and speak into `out`."""
+
+    frame: Frame
+    at: Ints
+    """Positions in the frame whose look says how the GPU works (`Habits.look`)."""
+    now_ns: int
+    columns: Columns
+    habits: Habits
+    jobs: Jobs
+    rhythms: Rhythms
+    inventory: Inventory
+    book: Book
+    out: Opinions
+
+    def subject(self, position: int) -> Subject:
+        """The subject at a position of the frame."""
+        return self.columns.subjects[int(self.frame.cols[position])]
+
+    def where(self, column: int) -> str:
+        """How people call a GPU: "GPU 3 of node a (rank 3)"."""
+        return where(self.inventory, self.columns.subjects[column])
+
+
+def where(inventory: Inventory, subject: Subject) -> str:
+    """How people call a subject: "GPU 3 of node a (rank 3)", "job x"."""
+    names = inventory.names(subject)
+    if "gpu" in names:
+        rank = f" (rank {names['rank']})" if "rank" in names else ""
+        return f"GPU {names['gpu']} of {names.get('node', 'an unknown node')}{rank}"
+    return f"{subject.kind.value} {inventory.name_of(subject)}"
+
+
+class LookDetector:
+    """Looks at the newest readings of all subjects at once. Subclasses say what they need and look."""
+
+    kinds: tuple[FindingKind, ...] = ()
+    needs: Needs = Needs()
+
+    def look(self, view: View) -> None:
+        """One frame; frames come in order of time."""
+        raise TypeError(f"{type(self).__name__} does not say how it looks")
+
+    def ready(self, column: int, habits: Habits) -> bool:
+        """Whether it has seen enough of this GPU to say anything about it; until then it is not ready, not healthy."""
+        seen = column < len(habits.last_ns) and bool(habits.last_ns[column] > 0)
+        return seen and (self.needs.history_seconds == 0 or bool(habits.armed[column]))
