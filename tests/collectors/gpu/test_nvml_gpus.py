@@ -54,7 +54,7 @@ def kinds(source: NvmlGpus) -> list[EventKind]:
 
 
 def until_read(driver: Driver, now_s: float) -> list[float]:
-    """Look on, with the source's clock at twice the real one, until a process that is starting for real has answered."""
+    """Look on, the source's clock at twice the real one, until a process that really starts has answered."""
     for number in range(200):
         power = driver.power(now_s + number / 10)
         if power and not math.isnan(power[0]):
