@@ -180,7 +180,8 @@ class Collector:
         tables: tuple[Table, ...] = ()
         if readings:
             subjects, tables = self._tables(one_by_one=one_by_one)
-            self._next_batch_ns = _next(self._next_batch_ns, self._plan.batch_seconds, now_ns)
+            if now_ns >= self._next_batch_ns:  # what leaves early for a suspicion does not move the beat
+                self._next_batch_ns = _next(self._next_batch_ns, self._plan.batch_seconds, now_ns)
         facts: tuple[SubjectFacts, ...] = ()
         if self._facts_changed or now_ns >= self._next_facts_ns:
             facts = self._all_facts()

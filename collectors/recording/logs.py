@@ -61,10 +61,13 @@ class RecordedLogs:
     def __init__(self, path: Path, start_ns: int, boot_ns: int | None) -> None:
         """`start_ns`: the time of lines before a file's first stamp; `boot_ns`: kernel time 0, where it is known."""
         self._training: list[tuple[int | None, list[_Line]]] = []
+        named: list[tuple[str, list[_Line]]] = []
+        given_ns = start_ns
         for file in (path / "train.log", *sorted(path.glob("*stderr.log"))):
             if file.exists():
                 lines = _read(file, start_ns)
                 self._training.append((_rank(file.name), lines))
+                named.append((file.name, lines))
                 # Error output states no year; the job's own log does.
                 start_ns = start_ns or (lines[0][0] if lines else 0)
         self._kernel: list[_Line] = []
@@ -84,8 +87,12 @@ class RecordedLogs:
         self._dump_events: list[Event] | None = None
         self.bad_dumps = 0
         """Flight-recorder dumps that were passed over."""
-        times = [lines[place][0] for _, lines in self._training if lines for place in (0, -1)]
-        times += [self._kernel[place][0] for place in (0, -1) if self._kernel]
+        # Error output may go on after the recorder has stopped (or after the recording was cut): it spans a recording
+        # only where nothing else does.
+        spans = [lines for name, lines in named if name == "train.log"] + [self._kernel]
+        if not any(spans) and not given_ns:
+            spans = [lines for _, lines in named]
+        times = [lines[place][0] for lines in spans if lines for place in (0, -1)]
         self.first_ns = min(times, default=None)
         self.last_ns = max(times, default=None)
 
