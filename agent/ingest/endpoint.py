@@ -41,6 +41,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _NANOSECONDS = 1_000_000_000
 _BUSY_RETRY_SECONDS = 5
+_READ_AND_THROWN_AWAY = 16
+"""Bodies of up to so many times the limit are read before they are refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +156,7 @@ class IngestEndpoint:
 
     async def _body(self, content_length: bytes | None, receive: Receive) -> bytes:
         most = self._limits.body_bytes
-        if content_length is not None and content_length.isdigit() and int(content_length) > most:
-            raise self._too_large(int(content_length))
+        stated = int(content_length) if content_length is not None and content_length.isdigit() else 0
         parts: list[bytes] = []
         size = 0
         try:
@@ -164,14 +165,22 @@ class IngestEndpoint:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         raise _Gone
-                    parts.append(message.get("body", b""))
-                    size += len(parts[-1])
-                    if size > most:
-                        raise self._too_large(size)
+                    part: bytes = message.get("body", b"")
+                    size += len(part)
+                    if max(size, stated) <= most:
+                        parts.append(part)
+                    elif max(size, stated) > most * _READ_AND_THROWN_AWAY:
+                        raise self._too_large(max(size, stated))
+                    else:
+                        # Read to the end: a sender that finds its connection shut would never see why, and try again.
+                        parts.clear()
                     if not message.get("more_body", False):
-                        return b"".join(parts)
+                        break
         except TimeoutError:
             raise _No(408, "slow", "the body did not come in time", "send it again") from None
+        if size > most:
+            raise self._too_large(size)
+        return b"".join(parts)
 
     def _too_large(self, size: int) -> _No:
         most = self._limits.body_bytes

@@ -12,6 +12,8 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
+from starlette.routing import Route
+
 from agent.access.access import Access
 from agent.ingest.commit import Entry, GroupCommit
 from agent.ingest.dedupe import Seen, run_of
@@ -51,6 +53,7 @@ class Agent:
         clock: Callable[[], int],
         timer: Callable[[], float],
         make_watch: Callable[[Origin, str], Watching],
+        routes: list[Route] | None = None,
     ) -> None:
         """`clock` gives Unix ns, `timer` seconds that only measure. Opens the ingest log; starts nothing."""
         self._settings = settings
@@ -111,6 +114,7 @@ class Agent:
             ingest=self.ingest,
             health=self.problems,
             metrics=self.metrics,
+            routes=routes,
         )
 
     def problems(self) -> list[str]:

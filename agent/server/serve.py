@@ -12,6 +12,7 @@ from pathlib import Path
 
 import uvicorn
 import uvloop
+from starlette.routing import Route
 
 from agent.access.access import Access
 from agent.access.attempts import FailedAttempts
@@ -118,10 +119,12 @@ def run(
     announce: Callable[[str], None] = print,
     clock: Clock = time.time_ns,
     on_stop: OnStop | None = None,
+    routes: list[Route] | None = None,
 ) -> None:
     """Serve until told to stop. Raises FixConfiguration before it serves anything.
 
     `on_stop` is handed the function that ends it, callable from any thread; without one, signals call it.
+    `routes` replaces those that are found in the packages of routes.
     """
     host, port = parse_address(settings.listen)
     folder = DataFolder(data)
@@ -140,7 +143,16 @@ def run(
         )
         store = open_store(settings.store.url or folder.store_url)
         try:
-            agent = Agent(settings, folder, store, access, clock=clock, timer=time.perf_counter, make_watch=make_watch)
+            agent = Agent(
+                settings,
+                folder,
+                store,
+                access,
+                clock=clock,
+                timer=time.perf_counter,
+                make_watch=make_watch,
+                routes=routes,
+            )
             server = server_for(agent.app, settings.listen)
             with bind(host, port) as listener:
                 port = listener.getsockname()[1]

@@ -1,0 +1,26 @@
+"""Fixtures of the agent's own tests; `running_agent` has what they are made of."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from running_agent import RunningAgent
+
+from agent.settings import Settings
+
+
+@pytest.fixture
+def agent_settings() -> Settings:
+    return Settings()
+
+
+@pytest.fixture
+def running(tmp_path: Path, agent_settings: Settings) -> Iterator[RunningAgent]:
+    listen = msgspec.structs.replace(agent_settings.listen, address="127.0.0.1:0")
+    agent = RunningAgent(tmp_path / "data", msgspec.structs.replace(agent_settings, listen=listen))
+    agent.start()
+    try:
+        yield agent
+    finally:
+        agent.stop()
