@@ -54,8 +54,14 @@ def causes(cause: Known, effect: Known) -> bool:
 
 
 def same_again(one: Finding, other: Finding) -> bool:
-    """Whether two findings state the same of the same subject, at two times."""
-    return one.id != other.id and (one.kind, one.subject, one.origin) == (other.kind, other.subject, other.origin)
+    """Whether two findings say one thing: the same of the same subject at two times, or one statement that a detector
+    made about several subjects at once (two late ranks of one hang), each of which names the other."""
+    if one.id == other.id or one.kind is not other.kind or one.origin is not other.origin:
+        return False
+    if one.subject == other.subject:
+        return True
+    together = one.opened_ns == other.opened_ns and one.since_ns == other.since_ns
+    return together and other.subject in one.related and one.subject in other.related
 
 
 def began_ns(finding: Finding) -> int:

@@ -309,3 +309,13 @@ def test_a_timeout_counts_from_its_watchdogs_line_not_from_when_the_wait_began()
 
 def test_a_lost_card_with_its_xid_says_so_in_the_title() -> None:
     assert only(fed(finding(K.GPU_LOST, 3, 100, codes=(79,)))).title.endswith("the GPU is lost to the driver (Xid 79)")
+
+
+def test_one_statement_about_two_ranks_is_one_incident() -> None:
+    one, other = finding(K.COLLECTIVE_HANG, 1, 100), finding(K.COLLECTIVE_HANG, 2, 100)
+    pair = [
+        msgspec.structs.replace(one, related=(*one.related, other.subject)),
+        msgspec.structs.replace(other, related=(*other.related, one.subject)),
+    ]
+
+    assert only(fed(*pair)).kinds == (K.COLLECTIVE_HANG, K.COLLECTIVE_HANG)
