@@ -37,6 +37,19 @@ def of_rfc3339(match: re.Match[str]) -> int | None:
     return seconds * _SECOND_NS + _fraction(fraction)
 
 
+def in_order(time_ns: int, before_ns: int) -> int:
+    """The time of a line, given that of the line before it in the same log, which cannot have been written later.
+
+    Two small disorders are common and mended: lines of two streams that a runtime merged a moment apart (the later
+    time holds for both), and writers that round the fraction up to .000 without carrying the second, which puts a line
+    almost a second back. More than a second back is left alone: a clock was set, or another run begins.
+    """
+    back_ns = before_ns - time_ns
+    if not 0 < back_ns < _SECOND_NS:
+        return time_ns
+    return before_ns if back_ns <= _SECOND_NS // 2 else time_ns + _SECOND_NS
+
+
 def of_ctime(text: str) -> int | None:
     """`Mon Oct 29 12:07:39 2018`, as `dmesg -T` writes it."""
     match = _CTIME.match(text)

@@ -48,11 +48,14 @@ class Unwrapper:
     def __init__(self, rank: int | None) -> None:
         self._rank = rank
         self._parts: dict[str, str] = {}
+        self._last_ns = 0
 
     def unwrap(self, raw: bytes) -> Unwrapped:
         """Every segment between carriage returns is a line of its own, as tqdm writes them."""
         text = raw[:MAX_LINE_BYTES].decode("utf-8", "replace").rstrip("\r\n")
         time_ns, text = self._off_container(text)
+        if time_ns is not None:
+            time_ns = self._last_ns = log_time.in_order(time_ns, self._last_ns)
         segments = text.split("\r") if "\r" in text else (text,)
         lines = tuple(self._off_launcher(segment) for segment in segments if segment)
         return Unwrapped(time_ns, lines)

@@ -173,12 +173,12 @@ def test_lines_that_say_nothing_of_interest_are_passed_over(text: str):
             id="154",
         ),
         pytest.param(
-            "NVRM: Xid (PCI:0018:01:00): 145, pid=876767, name=ray::Worker, RLW_RXPIPE Nonfatal XC0 i0 Link 13 (0x0409)",
+            "NVRM: Xid (PCI:0018:01:00): 145, pid=876767, name=ray::W, RLW_RXPIPE Nonfatal XC0 i0 Link 13 (0x0409)",
             {"code": 145.0},
             {
                 "pci_bus_id": "0018:01:00.0",
                 "pid": "876767",
-                "process": "ray::Worker",
+                "process": "ray::W",
                 "unit": "RLW_RXPIPE",
                 "severity": "nonfatal",
                 "link": "13",
