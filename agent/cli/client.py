@@ -169,8 +169,8 @@ class AgentClient:
         connection = self._connection()
         try:
             connection.request(method, target, body=body, headers=headers)
-            response = connection.getresponse()
-            data = response.read(MOST_BYTES + 1)
+            with connection.getresponse() as response:
+                data = response.read(MOST_BYTES + 1)
         except ssl.SSLCertVerificationError as error:
             raise FixConfiguration(
                 f"the TLS certificate of {self.address} is not trusted ({error.verify_message}); give --ca-file",

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 PIPED_WIDTH = 1_000
 """Columns where the output is no terminal: lines are for `grep` then, and must not be broken."""
+NEVER_WRAPS = 24
+"""Columns no wider than this: ids, states, times."""
 STYLES = {
     "critical": "bold red",
     "warning": "yellow",
@@ -46,17 +48,17 @@ def cell(value: str, style: str = "") -> "Text":
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, stream: IO[str] | None = None) -> None:
-    """One header, one line a row; numbers are for the caller to format. The last column gives way first."""
+    """One header, and one line a row where the output is wide enough; else the long columns wrap, the short never."""
     from rich.table import Table
 
+    cells = [[cell(value) for value in row] for row in rows]
     out = console(stream)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    terminal = out.is_terminal
     for index, name in enumerate(columns):
-        last = index == len(columns) - 1
-        table.add_column(name, no_wrap=not (terminal and last), overflow="fold" if last else "ellipsis")
-    for row in rows:
-        table.add_row(*(cell(value) for value in row))
+        widest = max((row[index].cell_len for row in cells), default=0)
+        table.add_column(name, no_wrap=widest <= NEVER_WRAPS, overflow="fold")
+    for row in cells:
+        table.add_row(*row)
     out.print(table)
 
 

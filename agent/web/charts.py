@@ -139,9 +139,11 @@ def bounds(low: float, high: float) -> tuple[float, float]:
     """Round ends of an axis that holds both; from zero where that wastes less than half of it.
 
     >>> bounds(169.2, 693.0)
-    (0.0, 800.0)
+    (0.0, 700.0)
     """
-    if 0 <= low <= high * 0.6 or low == high == 0:
+    if low == high == 0:
+        return 0.0, 1.0
+    if 0 <= low <= high * 0.6:
         low = 0.0
     span = high - low or abs(high) or 1.0
     step = 10.0 ** math.floor(math.log10(span))

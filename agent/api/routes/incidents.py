@@ -88,7 +88,8 @@ def explanation(call: Call[NoQuery]) -> ExplanationShape:
     """GET /v1/incidents/{id}/explanation"""
     incident = found(call)
     findings = in_causal_order(incident, call.store.findings(incident.findings))
-    return ExplanationShape.of(incident.id, explain(incident, findings, call.store.decisions(incident.id)))
+    explained = explain(incident, findings, call.store.decisions(incident.id))
+    return ExplanationShape.of(incident.id, explained, findings)
 
 
 def acknowledge(call: Call[NoQuery]) -> Acknowledged:

@@ -44,11 +44,12 @@ def print_explanation(explanation: dict[str, Any]) -> None:
 
     page = Page()
     page.line((explanation["incident"], "bold"), "  ", (explanation["summary"], "bold"))
-    page.heading("Probable causes")
+    if explanation["causes"]:
+        page.heading("Probable causes, the likeliest first")
     for number, cause in enumerate(explanation["causes"], 1):
-        page.line(f"{number}. ", cause["text"], (f"  ({cause['confidence']:.0%})", "dim"), indent=2)
+        page.line(f"{number}. ", cause["text"], (f"  ({cause['confidence']})", "dim"), indent=2)
         for evidence in cause["evidence"]:
-            page.line("- ", evidence, indent=5)
+            page.line(("- ", "dim"), (evidence["text"], "dim"), indent=5)
     for title, steps in (("Check next", explanation["check_next"]), ("What to do", explanation["do"])):
         if steps:
             page.heading(title)

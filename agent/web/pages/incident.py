@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from agent.access.guard import identity_of, requires
-from agent.advisor.explain import explain
+from agent.advisor.explain import Cause, explain
 from agent.api.nearby import in_causal_order, nearby_events
 from agent.api.operation import now_ns_of
 from agent.api.problem import Problem
@@ -18,6 +18,15 @@ from agent.web.charts import charts_of
 from agent.web.render import View, page
 from collectors.model import Event
 from detectors.model import Finding, Incident, IncidentState
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One probable cause, and the findings on this page that it rests on."""
+
+    cause: Cause
+    numbers: list[int]
+    """Of the findings, from 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +47,13 @@ def found(store: Store, wanted: str) -> Incident:
     return incident
 
 
+def reason_of(cause: Cause, findings: list[Finding]) -> Reason:
+    """A cause with its references as numbers of findings."""
+    numbers = {finding.id: number for number, finding in enumerate(findings, 1)}
+    cited = {reference.partition("#")[0] for reference in cause.evidence}
+    return Reason(cause, sorted(numbers[id_] for id_ in cited if id_ in numbers))
+
+
 def line_of(event: Event, since_ns: int) -> Line:
     """An event in words."""
     said = [f"{name}={figure(value)}" for name, value in event.values.items()]
@@ -52,13 +68,15 @@ def incident_page(request: Request) -> View:
     findings = in_causal_order(incident, store.findings(incident.findings))
     decisions = sorted(store.decisions(incident.id), key=lambda decision: -decision.decided_ns)
     named: list[tuple[Finding, str]] = [(finding, where(finding.names, finding.subject)) for finding in findings]
+    explanation = explain(incident, findings, decisions)
     shows = {
         "title": f"{incident.id} {incident.title}",
         "incident": incident,
         "where": where(incident.names, incident.subject),
         "findings": named,
         "decisions": decisions,
-        "explanation": explain(incident, findings, decisions),
+        "explanation": explanation,
+        "reasons": [reason_of(cause, findings) for cause in explanation.causes],
         "charts": charts_of(store, incident, findings, now_ns_of(request)),
         "events": [line_of(event, incident.since_ns) for event in nearby_events(store, incident, findings)],
     }

@@ -5,6 +5,7 @@ import pytest
 from api_story import BEGAN, HOSTILE, HOSTILE_INCIDENT, LOST_FINDINGS, LOST_INCIDENT, NOW
 from served_agent import ADMIN_TOKEN, READER_TOKEN, ServedAgent, served
 
+from agent.advisor.explain import CONFIDENCES
 from detectors.model import IncidentState
 
 LOST_PATH = f"/v1/incidents/{LOST_INCIDENT.id}"
@@ -89,11 +90,18 @@ def test_hostile_text_reaches_programs_as_it_was(agent: ServedAgent) -> None:
 
 def test_an_explanation_names_the_incident_and_ranks_its_causes(agent: ServedAgent) -> None:
     explanation = agent.get(f"{LOST_PATH}/explanation").json
-    confidences = [cause["confidence"] for cause in explanation["causes"]]
+    places = [CONFIDENCES.index(cause["confidence"]) for cause in explanation["causes"]]
 
-    assert LOST_INCIDENT.id == explanation["incident"]
-    assert confidences
-    assert sorted(confidences, reverse=True) == confidences
+    assert explanation["incident"] == LOST_INCIDENT.id
+    assert len(places) > 1
+    assert sorted(places) == places
+
+
+def test_an_explanation_says_what_its_references_stand_for(agent: ServedAgent) -> None:
+    causes = agent.get(f"{LOST_PATH}/explanation").json["causes"]
+    said = {ground["reference"]: ground["text"] for cause in causes for ground in cause["evidence"]}
+
+    assert said[f"{LOST_FINDINGS[0].id}#0"] == LOST_FINDINGS[0].evidence[0].text
 
 
 def test_acknowledging_changes_the_state_and_is_audited_under_the_name_of_the_token(own_agent: ServedAgent) -> None:
