@@ -15,8 +15,9 @@ def read_log_lines(path: Path, start_ns: int) -> list[tuple[int, bytes]]:
     """(Unix ns, line without its line break) of one log file, or of `train.log` and every `*stderr.log` of a folder.
 
     A line's time is its RFC 3339 prefix, else the time it states itself (glog's has no year: it is taken from
-    `start_ns`; UTC), else that of the line before it in its file, else `start_ns`; small disorders of a file are mended
-    (`log_time.in_order`). Sorted by time; lines of one time stay as they were, `train.log` first. Empty lines are left out. Raises OSError where a file cannot be read.
+    `start_ns`; UTC), else that of the line before it in its file, else `start_ns`. Small disorders of a file are mended
+    (`log_time.in_order`). Sorted by time; lines of one time stay as they were, `train.log` first. Empty lines are left
+    out. Raises OSError where a file cannot be read.
     """
     files = [path] if path.is_file() else [*path.glob("train.log"), *sorted(path.glob("*stderr.log"))]
     lines: list[tuple[int, bytes]] = []
