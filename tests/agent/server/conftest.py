@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from running_agent import RunningAgent
+from starlette.routing import Route
 
 from agent.settings import Settings
 
@@ -16,9 +17,15 @@ def agent_settings() -> Settings:
 
 
 @pytest.fixture
-def running(tmp_path: Path, agent_settings: Settings) -> Iterator[RunningAgent]:
+def agent_routes() -> list[Route] | None:
+    """None but the agent's own doors."""
+    return []
+
+
+@pytest.fixture
+def running(tmp_path: Path, agent_settings: Settings, agent_routes: list[Route] | None) -> Iterator[RunningAgent]:
     listen = msgspec.structs.replace(agent_settings.listen, address="127.0.0.1:0")
-    agent = RunningAgent(tmp_path / "data", msgspec.structs.replace(agent_settings, listen=listen))
+    agent = RunningAgent(tmp_path / "data", msgspec.structs.replace(agent_settings, listen=listen), routes=agent_routes)
     agent.start()
     try:
         yield agent
