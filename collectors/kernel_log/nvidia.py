@@ -69,6 +69,10 @@ def _off_bus(address: str, line: str) -> Statement:
     return Statement(EventKind.XID, line, {"code": float(_XID_OFF_BUS)}, attributes)
 
 
+def _fatal(word: str) -> str:
+    return "true" if word.lower() == "fatal" else "false"
+
+
 def _read_xid(text: str) -> Statement | None:
     match = _XID.match(text)
     if match is None:
@@ -93,7 +97,7 @@ def _read_xid(text: str) -> Statement | None:
         values["recovery_action"] = float(int(recovery[3][:8], 16))
     elif code in _NVLINK5_CODES and (nvlink := _NVLINK5.match(detail)) is not None:
         attributes["unit"] = nvlink[1]
-        attributes["severity"] = "fatal" if nvlink[2].lower() == "fatal" else "nonfatal"
+        attributes["fatal"] = _fatal(nvlink[2])
         attributes["link"] = str(int(nvlink[3]))
     elif (link := _LINK.search(detail)) is not None:
         attributes["link"] = str(int(link[1]))
@@ -109,7 +113,7 @@ def _read_sxid(text: str) -> Statement | None:
     attributes = {
         "pci_bus_id": address,
         "switch": switch.removeprefix("nvidia-"),
-        "severity": "fatal" if severity.lower() == "fatal" else "nonfatal",
+        "fatal": _fatal(severity),
         "detail": detail,
     }
     if link is not None:

@@ -55,7 +55,8 @@ def _out_of_memory(text: str, match: re.Match[str]) -> Saying:
         if found is not None:
             _put(values, name, found[1] or found[3], found[2] or found[4])
     gpu = _GPU.search(text)
-    return Saying(EventKind.CUDA_OUT_OF_MEMORY, values, {"gpu": gpu[1]} if gpu is not None else {})
+    attributes = {"detail": text[match.start() :][:200], "gpu": gpu[1] if gpu is not None else ""}
+    return Saying(EventKind.CUDA_OUT_OF_MEMORY, values, attributes)
 
 
 def _put(values: dict[str, float], name: str, number: str, unit: str) -> None:

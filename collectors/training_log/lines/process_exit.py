@@ -75,11 +75,14 @@ class Reader:
 def _saying(code: int, attributes: dict[str, str], rank: int | None) -> Saying:
     """`code` as Python has it: negative for a signal. 128 + n is a shell's word for signal n."""
     values = {"exit_code": float(code)}
+    detail = f"exit code {code}"
     number = -code if code < 0 else code - 128 if code > 128 else 0
     if number:
         values["signal"] = float(number)
         try:
-            attributes = attributes | {"signal": signal.Signals(number).name}
+            name = signal.Signals(number).name
         except ValueError:
-            attributes = attributes | {"signal": str(number)}
-    return Saying(EventKind.PROCESS_EXIT, values, attributes, rank)
+            name = str(number)
+        attributes = attributes | {"signal": name}
+        detail = f"killed by signal {name}"
+    return Saying(EventKind.PROCESS_EXIT, values, {"detail": detail} | attributes, rank)

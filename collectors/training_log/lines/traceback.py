@@ -14,10 +14,10 @@ _CHAIN = ("During handling of the above exception", "The above exception was the
 _FINAL = re.compile(
     r"(?P<name>(?:[A-Za-z_]\w{0,63}\.){0,12}"
     r"(?:[A-Za-z_]\w{0,63}(?:Error|Exception|Interrupt|Exit|Warning|Timeout|Expired|Failure|Failed|Abort|Aborted|Iteration|Group)"
-    r"|[A-Z]\w{0,63}Error\w{0,32}|Error|Exception))(?:\([\w.]{1,64}\))?(?:: ?(?P<message>.*))?$",
+    r"|[A-Z]\w{0,63}Error\w{0,32}|Error|Exception))(?:\([\w.]{1,64}\))?(?:: ?.*)?$",
     re.ASCII | re.DOTALL,
 )
-_DOTTED = re.compile(r"(?P<name>(?:[a-z_]\w{0,63}\.){1,12}[A-Z]\w{0,63})(?:: ?(?P<message>.*))?$", re.ASCII | re.DOTALL)
+_DOTTED = re.compile(r"(?P<name>(?:[a-z_]\w{0,63}\.){1,12}[A-Z]\w{0,63})(?:: ?.*)?$", re.ASCII | re.DOTALL)
 _MOST_WRITERS = 4096
 _MOST_LINES = 400
 """A traceback that has not ended by then (a recursion, a cut log) is given up."""
@@ -62,7 +62,7 @@ class Reader:
         if match is None:
             return []
         opened.tracebacks -= 1
-        attributes = {"exception": match["name"], "detail": match["message"] or ""}
+        attributes = {"exception": match["name"], "detail": text}
         if opened.chained:
             attributes["chained"] = "true"
             opened.chained = False

@@ -180,7 +180,7 @@ def test_lines_that_say_nothing_of_interest_are_passed_over(text: str):
                 "pid": "876767",
                 "process": "ray::W",
                 "unit": "RLW_RXPIPE",
-                "severity": "nonfatal",
+                "fatal": "false",
                 "link": "13",
                 "detail": "RLW_RXPIPE Nonfatal XC0 i0 Link 13 (0x0409)",
             },
@@ -192,7 +192,7 @@ def test_lines_that_say_nothing_of_interest_are_passed_over(text: str):
             {
                 "pci_bus_id": "0000:04:00.0",
                 "unit": "NETIR_LINK_EVT",
-                "severity": "fatal",
+                "fatal": "true",
                 "link": "8",
                 "detail": "NETIR_LINK_EVT Fatal XC0 i0 Link 08 (0x004505c6 0x00000000)",
             },
@@ -246,7 +246,7 @@ def test_the_two_line_message_of_a_gpu_off_the_bus_is_one_xid_79():
             {
                 "pci_bus_id": "0000:05:00.0",
                 "switch": "nvswitch3",
-                "severity": "nonfatal",
+                "fatal": "false",
                 "link": "32",
                 "detail": "egress non-posted PRIV error (First)",
             },
@@ -258,7 +258,7 @@ def test_the_two_line_message_of_a_gpu_off_the_bus_is_one_xid_79():
             {
                 "pci_bus_id": "0000:00:00.0",
                 "switch": "nvswitch0",
-                "severity": "fatal",
+                "fatal": "true",
                 "link": "30",
                 "detail": "LTSSM Fault Up",
             },

@@ -275,22 +275,18 @@ TRACEBACK = (
 
 def test_a_traceback_is_told_by_its_final_line():
     assert told(*TRACEBACK, "ValueError: loss is not a number", "ValueError: not part of it") == [
-        (EventKind.TRACEBACK, {}, {"exception": "ValueError", "detail": "loss is not a number"})
+        (EventKind.TRACEBACK, {}, {"exception": "ValueError", "detail": "ValueError: loss is not a number"})
     ]
 
 
 def test_tracebacks_of_ranks_that_write_at_once_are_followed_apart():
-    lines = [
-        f"[rank{rank}]: {text}"
-        for text in (*TRACEBACK, "torch.distributed.DistBackendError: NCCL error")
-        for rank in (1, 0, 2)
-    ]
+    name = "torch.distributed.DistBackendError"
+    lines = [f"[rank{rank}]: {text}" for text in (*TRACEBACK, f"{name}: NCCL error") for rank in (1, 0, 2)]
 
     events = parse(*lines)
 
     assert [event.attributes for event in events] == [
-        {"exception": "torch.distributed.DistBackendError", "detail": "NCCL error", "rank": str(rank)}
-        for rank in (1, 0, 2)
+        {"exception": name, "detail": f"{name}: NCCL error", "rank": str(rank)} for rank in (1, 0, 2)
     ]
 
 
@@ -421,12 +417,19 @@ def test_torchelastic_tells_an_exit_at_once_and_again_with_its_rank():
         (
             EventKind.PROCESS_EXIT,
             {"exit_code": -9, "signal": 9},
-            {"signal": "SIGKILL", "pid": "2630", "local_rank": "5"},
+            {"detail": "killed by signal SIGKILL", "signal": "SIGKILL", "pid": "2630", "local_rank": "5"},
         ),
         (
             EventKind.PROCESS_EXIT,
             {"exit_code": -9, "signal": 9},
-            {"signal": "SIGKILL", "pid": "2630", "local_rank": "5", "host": "node-7", "rank": "13"},
+            {
+                "detail": "killed by signal SIGKILL",
+                "signal": "SIGKILL",
+                "pid": "2630",
+                "local_rank": "5",
+                "host": "node-7",
+                "rank": "13",
+            },
         ),
     ]
 
@@ -437,19 +440,19 @@ def test_torchelastic_tells_an_exit_at_once_and_again_with_its_rank():
         pytest.param(
             "srun: error: node12: task 5: Killed",
             {"exit_code": -9, "signal": 9},
-            {"signal": "SIGKILL", "host": "node12", "rank": "5"},
+            {"detail": "killed by signal SIGKILL", "signal": "SIGKILL", "host": "node12", "rank": "5"},
             id="srun-killed",
         ),
         pytest.param(
             "srun: error: node12: task 5: Exited with exit code 1",
             {"exit_code": 1},
-            {"host": "node12", "rank": "5"},
+            {"detail": "exit code 1", "host": "node12", "rank": "5"},
             id="srun-code",
         ),
         pytest.param(
             "[ERROR] [launch.py:325:sigkill_handler] ['python'] exits with return code = -11",
             {"exit_code": -11, "signal": 11},
-            {"signal": "SIGSEGV"},
+            {"detail": "killed by signal SIGSEGV", "signal": "SIGSEGV"},
             id="deepspeed",
         ),
     ],
