@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from collectors.model import SubjectKind
 from detectors.correlation.place import Place, place_of, share
 from detectors.correlation.table import EDGE, LASTING, SLACK_SECONDS, rank_of
 from detectors.correlation.xids import xid_codes
@@ -12,6 +13,16 @@ SECOND_NS = 1_000_000_000
 FOLLOWER_XIDS = frozenset({45})
 """Xids that only ever report the tidying after something else: 45 is 'preemptive cleanup, due to previous errors'
 (NVIDIA's catalogue: where another Xid or a killed process is near, follow that)."""
+
+
+_WIDTH: dict[SubjectKind, int] = {
+    SubjectKind.CLUSTER: 5,
+    SubjectKind.RACK: 4,
+    SubjectKind.SWITCH: 3,
+    SubjectKind.JOB: 2,
+    SubjectKind.NODE: 2,
+}
+"""How much a subject spans; a card, a rank and the like span themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +53,16 @@ def causes(cause: Known, effect: Known) -> bool:
     edge = EDGE.get((one.kind, other.kind))
     if edge is None:
         return _follows_only(other) and _tidied_up_after(cause, effect)
-    if one.kind is other.kind and (one.since_ns, one.id) > (other.since_ns, other.id):
-        return False
+    least = edge.least_seconds
+    if one.kind is other.kind:
+        # A node that is silent explains its silent cards, whichever was noticed first; among equals the earlier leads.
+        wide, narrow = _WIDTH.get(one.subject.kind, 0), _WIDTH.get(other.subject.kind, 0)
+        if wide < narrow or (wide == narrow and (one.since_ns, one.id) > (other.since_ns, other.id)):
+            return False
+        least = -SLACK_SECONDS if wide > narrow else least
     gap = (began_ns(other) - began_ns(one)) / SECOND_NS
     # The lower bound belongs to the edge with the later effect, so that an edge each way never holds at once.
-    if gap < edge.least_seconds or (gap == edge.least_seconds < 0):
+    if gap < least or (gap == least < 0):
         return False
     reach_ns = _reach_ns(one)
     late = reach_ns is not None and began_ns(other) - reach_ns > edge.lag_seconds * SECOND_NS
@@ -66,10 +82,11 @@ def same_again(one: Finding, other: Finding) -> bool:
 
 def began_ns(finding: Finding) -> int:
     """When a condition began to have effects. A collective that timed out began to wait long before (`since_ns`); what
-    it does to its ranks it does when the watchdog speaks."""
-    if finding.kind is FindingKind.COLLECTIVE_TIMEOUT and finding.evidence:
-        return max(finding.since_ns, min(item.time_ns for item in finding.evidence))
-    return finding.since_ns
+    it does to its ranks it does when the watchdog speaks. A flight recorder's entry bears the time of the wait."""
+    if finding.kind is not FindingKind.COLLECTIVE_TIMEOUT:
+        return finding.since_ns
+    lines = [item.time_ns for item in finding.evidence if not item.metric.startswith("flight_recorder")]
+    return max(finding.since_ns, min(lines, default=0))
 
 
 def _reach_ns(cause: Finding) -> int | None:

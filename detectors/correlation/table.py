@@ -169,6 +169,8 @@ _DRIVER = (
 )  # fmt: skip
 
 _WATCH = (
+    *_edges(K.TELEMETRY_LOST, (K.TELEMETRY_LOST,), 60, Scope.NODE,
+            "a silent node is silent about each of its cards", 0),
     *_edges(K.TELEMETRY_LOST, (K.COLLECTIVE_HANG, K.RANK_CRASH), 300, Scope.NODE,
             "a node that died is silent first; its ranks are missed next"),
     *_edges(K.TELEMETRY_LOST, (K.COLLECTIVE_TIMEOUT, K.JOB_CRASH), COLLECTIVE_SECONDS, Scope.JOB,

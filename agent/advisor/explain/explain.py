@@ -47,12 +47,16 @@ def references(findings: Sequence[Finding]) -> frozenset[str]:
 def _summary(case: Case) -> str:
     incident = case.incident
     sentences = [incident.title, quoted(case.root.summary), f"Since {_clock(incident.since_ns)}"]
+    again = [f for f in case.findings[1:] if (f.kind, f.subject) == (case.root.kind, case.root.subject)]
+    if again:
+        latest = max(again, key=lambda finding: (finding.since_ns, finding.id))
+        sentences.append(f"Again since {_clock(latest.since_ns)}: {quoted(latest.summary)}")
     if followed := _followed(case):
         sentences.append(followed)
     if incident.state is IncidentState.RESOLVED and incident.resolved_ns is not None:
         because = quoted(incident.resolved_because)
         sentences.append(f"Resolved at {_clock(incident.resolved_ns)}" + (f": {because}" if because else ""))
-    if case.decisions:
+    elif case.decisions:
         sentences.append(f"Decided: {quoted(case.decisions[-1].reason)}")
     return ". ".join(sentences) + "."
 

@@ -301,7 +301,10 @@ def test_a_timeout_counts_from_its_watchdogs_line_not_from_when_the_wait_began()
     """The wait began when the rank died; it is the line, a minute later, that could have ended a rank."""
     waited = msgspec.structs.replace(
         finding(K.COLLECTIVE_TIMEOUT, job(), 408),
-        evidence=(Evidence("watchdog of rank 0 gave up after 60 s", 468 * SECOND, source="training_log"),),
+        evidence=(
+            Evidence("watchdog of rank 0 gave up after 60 s", 468 * SECOND, "collective_timeout rank 0"),
+            Evidence("flight recorder of rank 0: all_reduce", 408 * SECOND, "flight_recorder rank 0"),
+        ),
     )
     for pair in ((finding(K.RANK_CRASH, 1, 408), waited), (waited, finding(K.RANK_CRASH, 1, 408))):
         assert only(fed(*pair)).kinds == (K.RANK_CRASH, K.COLLECTIVE_TIMEOUT)
@@ -319,3 +322,11 @@ def test_one_statement_about_two_ranks_is_one_incident() -> None:
     ]
 
     assert only(fed(*pair)).kinds == (K.COLLECTIVE_HANG, K.COLLECTIVE_HANG)
+
+
+def test_a_silent_node_and_its_silent_cards_are_one_incident_about_the_node() -> None:
+    cards = [finding(K.TELEMETRY_LOST, index, 100) for index in range(4)]
+    incident = only(fed(*cards, finding(K.TELEMETRY_LOST, node(), 102)))
+
+    assert incident.subject == node()
+    assert len(incident.findings) == 5

@@ -31,6 +31,16 @@ def straggler(case: Case) -> Words:
                 "Not the network: its peers rest, they do not wait for packets of each other.", "unlikely", case.refs()
             ),
         )
+    if late:
+        check = (
+            f"`py-spy dump` of the rank on {case.node}, and the CPU time of its loader workers",
+            "whether the slow place stays with the node or moves with the rank after a restart",
+        )
+        do = (
+            "end what takes the node's CPU cores or disk, if something does",
+            "if it stays with the node after a restart, take the node out and test its CPU, memory and disks",
+        )
+        return Words(causes, check, do)
     return Words(
         causes,
         (
