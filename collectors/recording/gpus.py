@@ -51,6 +51,7 @@ class RecordedGpus:
             self._rows.append((rows, gpu, facts, float(attributes.get("power_limit_watts", "nan"))))
         self._rows.sort(key=lambda one: one[0].times_ns[0])
         self._seen = 0
+        self._energy: dict[Subject, tuple[int, int]] = {}
         self._facts: tuple[SubjectFacts, ...] = (*self._node_facts(), job)
 
     def _node_facts(self) -> tuple[SubjectFacts, ...]:
@@ -88,14 +89,23 @@ class RecordedGpus:
         if _ENERGY in look.counters and _POWER in self._telemetry.gauges:
             power = self._telemetry.gauges.index(_POWER)
             look.counters[_ENERGY] = [
-                raw if p is None else _carried(raw, rows.gauges[p][power], now_ns - rows.times_ns[p])
-                for raw, (rows, p) in zip(look.counters[_ENERGY], here)
+                raw
+                if p is None
+                else self._never_back(gpu, raw, _carried(raw, rows.gauges[p][power], now_ns - rows.times_ns[p]))
+                for gpu, raw, (rows, p) in zip(look.gpus, look.counters[_ENERGY], here)
             ]
         if _LIMIT in wanted:
             limits = [math.nan if place is None else one[3] for one, place in zip(self._rows, at)]
             if not all(math.isnan(limit) for limit in limits):
                 look.gauges[_LIMIT] = limits
         return look
+
+    def _never_back(self, gpu: Subject, raw: int, carried: int) -> int:
+        """What was carried too far before a fall of power is waited for: a counter goes back only where its rows do."""
+        last_raw, last = self._energy.get(gpu, (raw, carried))
+        told = max(carried, last) if raw >= last_raw else carried
+        self._energy[gpu] = (raw, told)
+        return told
 
     def _notice(self, now_ns: int) -> None:
         seen = self._seen
