@@ -12,12 +12,12 @@ _HEAD = """# Metrics
 Generated from `collectors/model/metrics.py` by `python -m collectors.metric_docs`; a test holds the two together.
 
 Names follow Prometheus: the base unit stands at the end, ratios run from 0 to 1. A gauge travels as float32, NaN where
-it could not be read. A counter travels as a 64-bit integer, -1 where it could not be read; its value in the unit below is
-that integer times the scale, so that nothing is lost on the way. Counters start anew when the driver does.
+it could not be read. A counter travels as a 64-bit integer, -1 where it could not be read; its value in the unit below
+is that integer times the scale, so that nothing is lost on the way. Counters start anew when the driver does.
 
 `<name>_min` and `<name>_max` of the metrics marked *extremes* tell, in a batch sent in calm, what the looks since the
-batch before showed; [sampling](sampling.md) explains when a batch is one of calm. How often a metric is looked at is its
-tier's seconds in the default plan.
+batch before showed; [sampling](sampling.md) explains when a batch is one of calm. How often a metric is looked at is
+its tier's seconds in the default plan.
 
 Where no source on a node gives a metric, it is absent, and detectors that need it say "not ready".
 """
