@@ -6,6 +6,8 @@ import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+import msgspec
+
 from collectors.model import Subject
 
 _ESCAPES = re.compile(
@@ -123,3 +125,16 @@ def where(names: Mapping[str, str], subject: Subject) -> str:
     if "job" in names:
         parts.append(f"job {plain(names['job'])}")
     return " / ".join(parts) or f"{subject.kind.value} {plain(subject.id)}"
+
+
+def audit_line(detail: str) -> str:
+    """What an audit entry's detail (JSON) says, in a sentence: a decision's verdict and reason, an incident's title."""
+    try:
+        said = msgspec.json.decode(detail)
+    except (msgspec.DecodeError, RecursionError):
+        return detail
+    if not isinstance(said, dict):
+        return detail
+    if isinstance(said.get("reason"), str) and isinstance(said.get("verdict"), str):
+        return f"{said['verdict'].replace('_', ' ')}: {said['reason']}"
+    return said["title"] if isinstance(said.get("title"), str) else detail

@@ -5,7 +5,7 @@ Which agent and which token, first word wins:
 1. `--agent URL` and `--token-file FILE`;
 2. the environment, WATCHSTANDER_AGENT and WATCHSTANDER_TOKEN_FILE;
 3. the data directory, `$XDG_STATE_HOME/watchstander` (`~/.local/state/watchstander`), where the agent of this machine
-   leaves `agent.json` (`{"address": "http://127.0.0.1:8470"}`) and `token` (mode 0600).
+   leaves `agent.json` (`{"address": "http://127.0.0.1:8480"}`) and `token` (mode 0600).
 """
 
 import argparse
@@ -118,7 +118,7 @@ def read_token(path: Path) -> str:
 class AgentClient:
     """One agent. A call per connection: the command line makes one or two.
 
-        client = AgentClient("http://127.0.0.1:8470", token)
+        client = AgentClient("http://127.0.0.1:8480", token)
         client.get("/v1/incidents", {"limit": 5})["incidents"]
 
     Raises NotFound (404), RetryLater (not running, busy, standby), FixConfiguration (token, right, TLS, address) and

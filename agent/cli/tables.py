@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+__all__ = ["Page", "cell", "console", "plain", "print_table"]
+
 PIPED_WIDTH = 1_000
 """Columns where the output is no terminal: lines are for `grep` then, and must not be broken."""
 NEVER_WRAPS = 24

@@ -4,6 +4,7 @@ A page is a plain function of a request that returns a template's name and what 
 store calls are synchronous.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -97,7 +98,14 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"figure": figure, "utc": utc, "duration": duration, "clock": _clock, "words": _words}
+    made.filters |= {
+        "figure": figure,
+        "utc": utc,
+        "duration": duration,
+        "clock": _clock,
+        "words": _words,
+        "prose": prose,
+    }
     made.globals |= {"asset": asset_url, "when": when, "live": Origin.LIVE}
     return made
 
@@ -111,6 +119,14 @@ def when(time_ns: int, now_ns: int | None) -> Markup:
     age = f" <span class=age>{escape(ago(time_ns, now_ns))}</span>" if now_ns is not None else ""
     machine = datetime.fromtimestamp(time_ns // 10**9, UTC).isoformat()
     return Markup(f'<time datetime="{machine}">{escape(utc(time_ns))}</time>{age}')  # noqa: S704 - parts are escaped
+
+
+_CODE = re.compile(r"`([^`]{1,200})`")
+
+
+def prose(text: str) -> Markup:
+    """Our own sentences, with what stands in backquotes as `<code>`; everything in them is escaped first."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(plain(text)))))  # noqa: S704 - escaped in this line
 
 
 def _clock(time_ns: int, fine: bool = True) -> str:

@@ -5,7 +5,7 @@ import sys
 
 import msgspec
 
-from agent.api.words import utc
+from agent.api.words import audit_line, utc
 from agent.cli.client import add_agent_arguments, connect
 from agent.cli.exit_codes import OK, SAID_NO
 
@@ -45,8 +45,15 @@ def run(args: argparse.Namespace) -> int:
     from agent.cli.tables import print_table
 
     rows = [
-        [str(entry["sequence"]), utc(entry["time_ns"]), entry["actor"], entry["what"], entry["about"], entry["detail"]]
+        [
+            str(entry["sequence"]),
+            utc(entry["time_ns"]),
+            entry["actor"],
+            entry["what"],
+            entry["about"],
+            audit_line(entry["detail"]),
+        ]
         for entry in reversed(entries)
     ]
-    print_table(["NO", "TIME", "WHO", "WHAT", "ABOUT", "DETAIL"], rows)
+    print_table(["NO", "TIME", "WHO", "WHAT", "ABOUT", "WHAT WAS SAID"], rows)
     return OK

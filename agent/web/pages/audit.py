@@ -1,12 +1,29 @@
 """`/audit`: the append-only log, newest first, and on request whether its chain holds."""
 
+import msgspec
 from starlette.requests import Request
 
 from agent.api.problem import Problem
+from agent.api.words import audit_line
 from agent.store.store import Store
 from agent.web.render import View, page
+from policies.model import AuditEntry
 
 PAGE = 100
+
+
+class _About(msgspec.Struct):
+    incident: str = ""
+
+
+def incident_of(entry: AuditEntry) -> str:
+    """The incident that an entry belongs to; empty where it tells none."""
+    if entry.about.startswith("INC-"):
+        return entry.about
+    try:
+        return msgspec.json.decode(entry.detail, type=_About).incident
+    except (msgspec.MsgspecError, RecursionError):
+        return ""
 
 
 def audit_page(request: Request) -> View:
@@ -24,7 +41,7 @@ def audit_page(request: Request) -> View:
     verified = "verify" in request.query_params
     shows = {
         "title": "Audit - Watchstander",
-        "entries": entries,
+        "entries": [(entry, audit_line(entry.detail), incident_of(entry)) for entry in entries],
         "older": entries[-1].sequence if entries and entries[-1].sequence > 1 else None,
         "verified": verified,
         "broken_at": store.verify_audit() if verified else None,

@@ -6,7 +6,7 @@ from api_story import HOSTILE, HOSTILE_SEEN
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.api.words import ago, duration, figure, plain, utc, where
+from agent.api.words import ago, audit_line, duration, figure, plain, utc, where
 from collectors.model import Subject, SubjectKind
 
 GPU = Subject("c", SubjectKind.GPU, "GPU-1")
@@ -118,3 +118,19 @@ def test_a_place_is_told_by_the_names_known_and_else_by_its_id() -> None:
 
     assert where(names, GPU) == "n7 / GPU 3 / rank 59 / job llama"
     assert where({}, GPU) == "gpu GPU-1"
+
+
+@pytest.mark.parametrize(
+    ("detail", "line"),
+    [
+        ('{"reason":"no rule","verdict":"would_do"}', "would do: no rule"),
+        ('{"title":"GPU lost"}', "GPU lost"),
+        ('{"reason":7,"verdict":"nothing"}', '{"reason":7,"verdict":"nothing"}'),
+        ("[1]", "[1]"),
+        ("not JSON", "not JSON"),
+        ("[" * 100_000, "[" * 100_000),
+    ],
+    ids=["decision", "acknowledgement", "another shape", "no object", "no JSON", "nested"],
+)
+def test_an_audit_entry_is_told_in_a_sentence_where_it_has_one(detail: str, line: str) -> None:
+    assert audit_line(detail) == line

@@ -6,6 +6,8 @@ import pytest
 from api_story import HOSTILE, HOSTILE_INCIDENT, HOSTILE_SEEN, LOST_INCIDENT, REPLAY_INCIDENT
 from served_agent import READER_TOKEN, Answer, ServedAgent, served
 
+from agent.web.render import prose
+
 PAGES = [
     "/",
     f"/incidents/{LOST_INCIDENT.id}",
@@ -210,7 +212,7 @@ def test_a_chart_shows_the_subject_and_its_peers_over_the_time_of_the_incident(a
     lines = [given["class"] for given in seen.of("polyline")]
 
     assert lines == ["peer"] * 7 + ["guilty"]
-    assert "7 other GPUs concerned" in seen.text
+    assert "7 other GPUs" in seen.text
     assert (seen.of("svg")[0]["role"], "gpu_power_watts of gpu-node-07" in str(seen.of("svg")[0])) == ("img", True)
 
 
@@ -226,6 +228,17 @@ def test_nodes_show_gpus_findings_and_silence_the_worst_first(agent: ServedAgent
 def test_the_audit_says_on_request_whether_its_chain_holds(agent: ServedAgent) -> None:
     assert "The chain holds." not in page(agent, "/audit").text
     assert "The chain holds." in page(agent, "/audit?verify=1").text
+
+
+def test_the_audit_says_what_a_decision_was_and_leads_to_its_incident(agent: ServedAgent) -> None:
+    seen = page(agent, "/audit")
+
+    assert "would do: Would cordon gpu-node-07" in seen.text
+    assert LOST_PAGE in {given["href"] for given in seen.of("a")}
+
+
+def test_commands_in_our_sentences_are_set_as_code_and_tags_in_them_stay_text() -> None:
+    assert prose("run `nvidia-smi -q` <b>`<i>`") == "run <code>nvidia-smi -q</code> &lt;b&gt;<code>&lt;i&gt;</code>"
 
 
 def test_the_audit_is_read_back_page_by_page(own_agent: ServedAgent) -> None:
