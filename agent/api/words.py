@@ -104,7 +104,9 @@ def figure(value: float | str, unit: str = "") -> str:
 
 def _number(value: float) -> str:
     size = abs(value)
-    if value == int(value) and size < 1e15:
+    if size >= 1e15:
+        return f"{value:.3g}"
+    if value == int(value):
         return f"{int(value):,}"
     if size >= 1000:
         return f"{value:,.0f}"

@@ -2,7 +2,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from api_story import BEGAN, HOSTILE, HOSTILE_INCIDENT, LOST_FINDINGS, LOST_INCIDENT, NOW
+from api_story import BEGAN, HOSTILE, HOSTILE_INCIDENT, LOST_FINDINGS, LOST_INCIDENT, NOW, REPLAY_INCIDENT
 from served_agent import ADMIN_TOKEN, READER_TOKEN, ServedAgent, served
 
 from agent.advisor.explain import CONFIDENCES
@@ -89,10 +89,10 @@ def test_hostile_text_reaches_programs_as_it_was(agent: ServedAgent) -> None:
 
 
 def test_an_explanation_names_the_incident_and_ranks_its_causes(agent: ServedAgent) -> None:
-    explanation = agent.get(f"{LOST_PATH}/explanation").json
+    explanation = agent.get(f"/v1/incidents/{REPLAY_INCIDENT.id}/explanation").json
     places = [CONFIDENCES.index(cause["confidence"]) for cause in explanation["causes"]]
 
-    assert explanation["incident"] == LOST_INCIDENT.id
+    assert explanation["incident"] == REPLAY_INCIDENT.id
     assert len(places) > 1
     assert sorted(places) == places
 
