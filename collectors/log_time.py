@@ -26,8 +26,8 @@ _HEAD_CHARACTERS = 160
 
 
 def of_rfc3339(match: re.Match[str]) -> int | None:
-    """Unix ns of a match of `RFC3339`; None where the figures are no date."""
-    year, month, day, hour, minute, second, fraction, zone = match.groups()
+    """Unix ns of a match of `RFC3339`, or of a pattern that begins with it; None where the figures are no date."""
+    year, month, day, hour, minute, second, fraction, zone = match.groups()[:8]
     seconds = _seconds(int(year), int(month), int(day), int(hour), int(minute), int(second))
     if seconds is None:
         return None

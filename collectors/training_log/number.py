@@ -16,6 +16,11 @@ def to_float(text: str) -> float | None:
     return float(text.replace(",", ""))
 
 
+def matched(text: str) -> float:
+    """The same for text that `NUMBER` has matched already."""
+    return float(text.replace(",", "") if "," in text else text)
+
+
 def put(values: dict[str, float], name: str, text: str | None, factor: float = 1.0) -> None:
     """Store a number under a name, if the text is one."""
     number = None if text is None else to_float(text)

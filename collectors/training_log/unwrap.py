@@ -15,7 +15,7 @@ from collectors.masking import strip_control
 from collectors.training_log.line import LogLine
 
 MAX_LINE_BYTES = 64 * 1024
-_CONTAINER = re.compile(rf"({log_time.RFC3339.pattern}) ", re.ASCII)
+_CONTAINER = re.compile(log_time.RFC3339.pattern + " ", re.ASCII)
 _CRI = re.compile(r"(stdout|stderr) ([FP]) ?", re.ASCII)
 _WRITER = re.compile(
     r"\[rank(?P<rank>\d{1,7})\]: ?"
@@ -72,8 +72,7 @@ class Unwrapper:
         match = _CONTAINER.match(text)
         if match is None or match["zone"] is None:
             return None, text
-        inner = log_time.RFC3339.match(text)
-        time_ns = log_time.of_rfc3339(inner) if inner is not None else None
+        time_ns = log_time.of_rfc3339(match)
         text = text[match.end() :]
         cri = _CRI.match(text)
         if cri is None:

@@ -10,7 +10,7 @@ import re
 
 from collectors.model import EventKind
 from collectors.training_log.line import LogLine, Saying
-from collectors.training_log.number import NUMBER, put
+from collectors.training_log.number import NUMBER, matched
 
 _DICT = re.compile(r"\{[^{}]*\}")
 _PAIR = re.compile(rf"""["'](\w{{1,64}})["']: ?["']?({NUMBER})["']?""", re.ASCII)
@@ -18,6 +18,9 @@ _PAIR = re.compile(rf"""["'](\w{{1,64}})["']: ?["']?({NUMBER})["']?""", re.ASCII
 _BAR = re.compile(r"\s{0,8}\d{1,3}%\|[^|]{0,512}\| (\d{1,12})/(\d{1,12}) \[", re.ASCII)
 _TOTAL = re.compile(r"Total optimization steps = ([\d,]{1,16})", re.ASCII)
 _NAMES = {
+    "step": "step",
+    "global_step": "step",
+    "current_steps": "step",
     "loss": "loss",
     "grad_norm": "grad_norm",
     "learning_rate": "learning_rate",
@@ -26,7 +29,6 @@ _NAMES = {
     "tokens_per_second": "tokens_per_second",
     "loss_scale": "loss_scale",
 }
-_STEP_KEYS = ("step", "global_step", "current_steps")
 
 
 class Reader:
@@ -65,10 +67,10 @@ class Reader:
             return None
         self._counted += 1
         values: dict[str, float] = {}
-        for key in _STEP_KEYS:
-            put(values, "step", pairs.get(key))
+        for key, number in pairs.items():
+            name = _NAMES.get(key)
+            if name is not None:
+                values[name] = matched(number)
         if "step" not in values:
             values["step"] = float(self._counted if self._bar_step is None else self._bar_step)
-        for key, name in _NAMES.items():
-            put(values, name, pairs.get(key))
         return Saying(EventKind.TRAINING_STEP, values)

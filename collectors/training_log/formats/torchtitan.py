@@ -9,7 +9,7 @@ import re
 
 from collectors.model import EventKind
 from collectors.training_log.line import LogLine, Saying
-from collectors.training_log.number import NUMBER, put
+from collectors.training_log.number import NUMBER, matched
 
 _STEP = re.compile(r"(?<!validate )\bstep:\s{1,16}(\d{1,12})\s{1,16}loss:\s", re.ASCII)
 _PAIR = re.compile(rf"\b(loss|grad_norm|tps|lr|learning_rate):\s{{1,16}}({NUMBER})", re.ASCII)
@@ -34,5 +34,5 @@ class Reader:
             return []
         values = {"step": float(match[1])}
         for name, number in _PAIR.findall(line.text, match.start()):
-            put(values, _NAMES[name], number)
+            values[_NAMES[name]] = matched(number)
         return [Saying(EventKind.TRAINING_STEP, values)]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.errors import GiveUp
@@ -244,11 +244,13 @@ PLAIN = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(value=PLAIN, protocol=st.integers(2, 5))
 def test_all_plain_data_is_read_back_in_every_binary_protocol(value: Any, protocol: int):
     assert loads(pickle.dumps(value, protocol=protocol)) == value
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_garbage_is_a_value_or_is_given_up(data: bytes):
     try:
@@ -260,6 +262,7 @@ def test_garbage_is_a_value_or_is_given_up(data: bytes):
 REAL = (RECORDINGS / "h200-ddp" / "nccl_trace_rank_0.pickle").read_bytes()[:3000]
 
 
+@settings(deadline=None)
 @given(at=st.integers(0, len(REAL) - 1), byte=st.integers(0, 255), cut=st.integers(1, len(REAL)))
 def test_a_real_dump_spoilt_or_cut_anywhere_is_a_value_or_is_given_up(at: int, byte: int, cut: int):
     spoilt = bytearray(REAL)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.kernel_log import KernelLogParser
@@ -386,6 +386,7 @@ def test_hostile_text_leaves_the_node_printable_and_masked():
     assert len(event.line) == 1000
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_garbage_never_raises_and_is_counted(line: bytes):
     parser = a_parser()
@@ -395,6 +396,7 @@ def test_garbage_never_raises_and_is_counted(line: bytes):
     assert parser.counters.lines == 1
 
 
+@settings(deadline=None)
 @given(cut=st.integers(min_value=0, max_value=len(XID) + 30), noise=st.binary(max_size=5))
 def test_a_line_cut_or_spoilt_anywhere_is_an_xid_or_nothing(cut: int, noise: bytes):
     line = f"4,3998,261229012,-;{XID}".encode()

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.model import Event, EventKind, EventSource, Subject, SubjectKind
@@ -245,6 +245,7 @@ def test_a_new_format_needs_a_file_and_nothing_else(tmp_path: Path, monkeypatch:
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True, width=64)
 
 
+@settings(deadline=None)
 @given(step=st.integers(0, 10**9), loss=NUMBERS, norm=NUMBERS, rate=st.floats(0, 1))
 def test_every_dict_that_hugging_face_can_print_is_read_back(step: int, loss: float, norm: float, rate: float):
     printed = {"loss": loss, "grad_norm": norm, "learning_rate": rate, "epoch": 0.5, "step": step}

@@ -1,7 +1,7 @@
 """What stands around a line: containers, launchers, terminals, and garbage."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.model import Event, EventKind, Subject, SubjectKind
@@ -132,6 +132,7 @@ def test_hostile_lines_are_read_and_give_few_events(line: bytes):
     assert len(parse(b"Traceback (most recent call last):", line, line)) < 10
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=200), max_size=8))
 def test_garbage_never_raises_and_every_line_is_counted(lines: list[bytes]):
     parser = TrainingLogParser(JOB)
@@ -162,6 +163,7 @@ PIECES = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(PIECES, max_size=6).map("".join), max_size=12))
 def test_any_mixture_of_real_pieces_gives_sound_events(lines: list[str]):
     for event in parse(*(line.encode() for line in lines)):
