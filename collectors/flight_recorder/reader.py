@@ -28,17 +28,18 @@ def read_flight_recorder(path: Path, job: Subject, rank: int | None = None) -> E
     `last_enqueued_sequence/<group>` and so on; `waiting_collectives`, and of the first of them `sequence_number`,
     `input_elements`, `output_elements`, `timeout_seconds`. Attributes: `operation`, `state` (scheduled or started),
     `input_sizes`, `output_sizes`, `data_type`, `process_group`, `rank`, `path`. The event's time is the newest in the
-    dump; -1 in PyTorch's words means "none yet" and is left out.
+    dump, or that of the file where the dump holds no collectives; -1 in PyTorch's words means "none yet" and is left out.
 
-    A rank without a dump is evidence too, which only its absence can tell.
+    A dump without any collective is the most telling: this rank waits for nobody, and the others wait for it. A rank
+    without a dump is evidence too, which only its absence can tell.
 
     Raises GiveUp where the file is no sound dump: too big, no plain data, or of another shape.
     """
-    dump = _load(path)
+    dump, written_ns = _load(path)
     entries = [entry for entry in dump["entries"][-_MOST_ENTRIES:] if isinstance(entry, dict)]
     times = [time_ns for entry in entries for time_ns in _times(entry)]
-    if not times:
-        raise GiveUp(f"flight recorder dump {path}: it holds no collectives; nothing to read")
+    if not entries and (dump["entries"] or not isinstance(dump.get("pg_status"), dict)):
+        raise GiveUp(f"flight recorder dump {path}: it holds neither collectives nor the state of a group; not read")
     waiting = sorted(
         (e for e in entries if e.get("state") != _DONE), key=lambda e: _whole(e.get("time_created_ns")) or 0
     )
@@ -59,7 +60,7 @@ def read_flight_recorder(path: Path, job: Subject, rank: int | None = None) -> E
     return Event(
         kind=EventKind.FLIGHT_RECORDER,
         subject=job,
-        time_ns=max(times),
+        time_ns=max(times, default=written_ns),
         source=EventSource.TRAINING_LOG,
         values=values,
         attributes={name: evidence(text, 500) for name, text in attributes.items() if text},
@@ -67,7 +68,8 @@ def read_flight_recorder(path: Path, job: Subject, rank: int | None = None) -> E
     )
 
 
-def _load(path: Path) -> dict[Any, Any]:
+def _load(path: Path) -> tuple[dict[Any, Any], int]:
+    """The dump, and when its file was written, Unix ns."""
     try:
         # A pipe in its place would hold the collector, a link could lead it anywhere.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -84,7 +86,7 @@ def _load(path: Path) -> dict[Any, Any]:
         raise GiveUp(f"flight recorder dump {path}: {error}; not read") from None
     if not isinstance(dump, dict) or not isinstance(dump.get("entries"), list):
         raise GiveUp(f"flight recorder dump {path}: it is no dict with a list of entries; not read")
-    return dump
+    return dump, status.st_mtime_ns
 
 
 def _groups(values: dict[str, float], status: Any, waiting: list[dict[Any, Any]]) -> None:

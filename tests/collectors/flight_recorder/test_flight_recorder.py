@@ -149,6 +149,20 @@ def test_a_rank_that_waits_for_nothing_says_so(written):
     assert "operation" not in event.attributes
 
 
+def test_an_empty_dump_of_a_rank_that_never_came_is_evidence_and_bears_the_files_time(written):
+    """As ranks leave it whose interpreter hangs: nothing enqueued that is not complete."""
+    state = {"last_enqueued_collective": 14145, "last_started_collective": -1, "last_completed_collective": 14145}
+    path = written(a_dump(pg_status={"0": state}), "dump_9")
+    os.utime(path, ns=(5, 1_700_000_000_000_000_123))
+
+    event = read_flight_recorder(path, JOB)
+
+    assert event.time_ns == 1_700_000_000_000_000_123
+    assert (event.values["rank"], event.values["waiting_collectives"]) == (9, 0)
+    assert event.values["last_enqueued_sequence"] == 14145
+    assert event.line == "flight recorder: rank 9 has no collective waiting"
+
+
 class Evil:
     def __reduce__(self):
         return (os.system, ("echo hacked",))
@@ -181,7 +195,8 @@ HOSTILE = [
     pytest.param(b"not a pickle", "more than plain data", id="text"),
     pytest.param(pickle.dumps([1]), "no dict with a list of entries", id="list"),
     pytest.param(pickle.dumps({"entries": 5}), "no dict with a list of entries", id="entries-no-list"),
-    pytest.param(pickle.dumps(a_dump("x", 5, None)), "no collectives", id="entries-no-dicts"),
+    pytest.param(pickle.dumps(a_dump("x", 5, None)), "neither collectives nor", id="entries-no-dicts"),
+    pytest.param(pickle.dumps(a_dump(pg_status=[])), "neither collectives nor", id="nothing-in-it"),
 ]
 
 
