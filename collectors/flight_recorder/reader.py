@@ -24,11 +24,11 @@ def read_flight_recorder(path: Path, job: Subject, rank: int | None = None) -> E
 
     The dump does not name its own rank: it is taken from the file's name (`nccl_trace_rank_3.pickle`, `dump_3`) unless
     given. Values: `rank`, `world_size`; of the group that hangs (or else of the default group)
-    `last_enqueued_sequence`, `last_completed_sequence`, and of every group the same as
-    `last_enqueued_sequence/<group>` and so on; `waiting_collectives`, and of the first of them `sequence_number`,
+    `last_enqueued_sequence`, `last_started_sequence`, `last_completed_sequence`, and of every group the same with `/`
+    and its id behind; `waiting_collectives`, and of the one that has waited longest `sequence_number`,
     `input_elements`, `output_elements`, `timeout_seconds`. Attributes: `operation`, `state` (scheduled or started),
     `input_sizes`, `output_sizes`, `data_type`, `process_group`, `rank`, `path`. The event's time is the newest in the
-    dump, or that of the file where the dump holds no collectives; -1 in PyTorch's words means "none yet" and is left out.
+    dump, or that of the file where the dump holds no collectives. -1 is PyTorch's word for "none yet" and is left out.
 
     A dump without any collective is the most telling: this rank waits for nobody, and the others wait for it. A rank
     without a dump is evidence too, which only its absence can tell.
