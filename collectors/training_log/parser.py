@@ -41,7 +41,7 @@ class TrainingLogParser:
     >>> parser = TrainingLogParser(Subject("prod", SubjectKind.JOB, "job-1"))
     >>> [event] = parser.parse(b"2026-11-22T03:12:44.9Z {'loss': 5.1, 'grad_norm': 9.3, 'step': 4}", 0)
     >>> event.kind.value, event.time_ns, event.values
-    ('training_step', 1795317164900000000, {'step': 4.0, 'loss': 5.1, 'grad_norm': 9.3})
+    ('training_step', 1795317164900000000, {'loss': 5.1, 'grad_norm': 9.3, 'step': 4.0})
     """
 
     def __init__(self, job: Subject, rank: int | None = None) -> None:

@@ -1,14 +1,17 @@
 """docs/events.md describes every kind of event, and what the parsers put into it."""
 
+import doctest
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from collectors import masking
 from collectors.flight_recorder import read_flight_recorder
 from collectors.kernel_log import KernelLogParser
 from collectors.model import Event, EventKind, Subject, SubjectKind
-from collectors.training_log import TrainingLogParser
+from collectors.training_log import TrainingLogParser, parser
 
 ROOT = Path(__file__).parents[2]
 JOB = Subject("prod", SubjectKind.JOB, "job-1")
@@ -58,3 +61,10 @@ def test_every_value_and_attribute_that_the_examples_give_is_described():
     }
 
     assert undescribed == set()
+
+
+@pytest.mark.parametrize("module", [masking, parser], ids=lambda module: module.__name__)
+def test_the_examples_in_the_docstrings_are_true(module: ModuleType):
+    outcome = doctest.testmod(module)
+
+    assert (outcome.failed, outcome.attempted > 0) == (0, True)
