@@ -58,7 +58,7 @@ class IngestSettings(_Group, frozen=True):
     commit_seconds: Annotated[float, Meta(ge=0, le=0.2)] = 0.02
     """How long a batch waits for others to be flushed to disk together, seconds; longer means fewer flushes."""
     retention_seconds: Seconds = 900.0
-    """How long acknowledged batches stay in the ingest log, seconds: what a restart warms the detectors up with."""
+    """How long acknowledged batches stay in the ingest log, seconds; longer than `store.readings_seconds`."""
     segment_bytes: Annotated[int, Meta(ge=2**16)] = 64 * 2**20
     """Size of one file of the ingest log, bytes; whole files are deleted."""
     backlog_bytes: Count = 256 * 2**20
@@ -83,7 +83,7 @@ class StoreSettings(_Group, frozen=True):
     """`sqlite:///path` or `postgresql://...`; empty means `watchstander.db` in the data directory."""
     pending_rows: Count = 500_000
     """Most rows of one kind that wait in memory for a database that is away; then the oldest are dropped, counted."""
-    checkpoint_seconds: Seconds = 60.0
+    checkpoint_seconds: Seconds = 10.0
     """How often what is safely stored is noted, seconds: a restart works through what came after it again."""
     readings_seconds: Seconds = 600.0
     """Length of a chunk of readings, seconds; longer ones compress better and hold more in memory."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from agent.ingest.log import IngestLog
+from agent.ingest.log import IngestLog, record_bytes
 from collectors.errors import RetryLater
 from collectors.model import Batch
 
@@ -28,6 +28,11 @@ class Entry:
     done: asyncio.Future[None] = field(repr=False)
     end: int = 0
     """Position after its record, once committed."""
+
+    @property
+    def start(self) -> int:
+        """Position of its record, once committed."""
+        return self.end - record_bytes(self.body)
 
 
 class GroupCommit:

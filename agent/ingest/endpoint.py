@@ -41,6 +41,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _NANOSECONDS = 1_000_000_000
 _BUSY_RETRY_SECONDS = 5
+NOW_HEADER = b"watchstander-now-ns"
+"""The sender's clock at the moment of sending, Unix ns."""
 _READ_AND_THROWN_AWAY = 16
 """Bodies of up to so many times the limit are read before they are refused."""
 
@@ -131,6 +133,7 @@ class IngestEndpoint:
     async def _take(self, scope: Scope, receive: Receive) -> tuple[int, bool]:
         if scope["method"] != "POST":
             raise _No(405, "method", f"{scope['method']} is not for this address", "POST a batch")
+        now_ns = self._clock()
         headers = dict(scope["headers"])
         identity = self._identify(scope, headers.get(b"authorization"))
         if headers.get(b"content-encoding", b"").lower() != b"zstd":
@@ -143,7 +146,15 @@ class IngestEndpoint:
             batch = self._decode(body)
         except GiveUp as error:
             raise _No(400, "malformed", str(error), "set it aside; collector and agent may differ in version") from None
-        return await self._keep(identity, batch, body)
+        taken = await self._keep(identity, batch, body)
+        if batch.origin is Origin.LIVE:
+            self._observe_clock(batch, headers.get(NOW_HEADER), now_ns)
+        return taken
+
+    def _observe_clock(self, batch: Batch, said: bytes | None, now_ns: int) -> None:
+        """The sender's clock as the request left, where it says so: `sent_ns` is older by any stay in the spool."""
+        there_ns = int(said) if said is not None and said.isdigit() and len(said) < 20 else batch.sent_ns
+        self.clocks.observe(batch.node, there_ns, now_ns)
 
     def _identify(self, scope: Scope, authorization: bytes | None) -> Identity:
         address = scope["client"][0] if scope.get("client") else "unknown"
@@ -235,8 +246,6 @@ class IngestEndpoint:
         batch = entry.batch
         self._seen.add(run_of(batch), batch.sequence)
         self.placement.learn(batch, entry.received_ns)
-        if batch.origin is Origin.LIVE:
-            self.clocks.observe(batch.node, batch.sent_ns, entry.received_ns)
         self.counts.batches += 1
         self.counts.events += len(batch.events)
         self.counts.body_bytes += len(entry.body)

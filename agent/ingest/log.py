@@ -29,6 +29,11 @@ _TIME = struct.Struct("<q")
 _SUFFIX = ".log"
 
 
+def record_bytes(body: bytes) -> int:
+    """What a body takes up in the log."""
+    return _HEADER.size + len(body)
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One body as it came. `end` is the position of the record after it."""

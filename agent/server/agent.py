@@ -31,6 +31,7 @@ from agent.server.worker import Worker
 from agent.settings import Settings
 from agent.store.rows import Retention
 from agent.store.store import Store
+from agent.watch import GRID_NS
 from collectors.errors import GiveUp
 from collectors.model import Origin
 from collectors.wire import decode
@@ -38,6 +39,7 @@ from collectors.wire import decode
 _log = logging.getLogger(__name__)
 
 _NANOSECONDS = 1_000_000_000
+_LOOK_AHEAD_NS = GRID_NS + 1
 
 
 class Agent:
@@ -144,7 +146,8 @@ class Agent:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.commit.close()
-        self.worker.pass_time(self.commit.settled_ns())
+        # Events are looked at on the next whole second: it is moved up, so that none waits for the next start.
+        self.worker.pass_time(self.commit.settled_ns() + _LOOK_AHEAD_NS)
         await asyncio.to_thread(self.worker.stop)
         if not await asyncio.to_thread(self.keeper.stop):
             _log.error(

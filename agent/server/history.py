@@ -37,8 +37,11 @@ class History:
     def __len__(self) -> int:
         return len(self._open)
 
-    def add(self, batch: Batch) -> list[ReadingsChunk]:
-        """Take in a batch's tables; returns the chunks that are complete by it."""
+    def add(self, batch: Batch, stored_ns: int = 0) -> list[ReadingsChunk]:
+        """Take in a batch's tables; returns the chunks that are complete by it.
+
+        Tables of stretches that were over by `stored_ns` are passed over: they are in the store already.
+        """
         done: list[ReadingsChunk] = []
         for table in batch.tables:
             if not table.times_ns or not table.metrics or not table.subjects:
@@ -46,6 +49,8 @@ class History:
             subjects = tuple(batch.subjects[index] for index in table.subjects)
             series = (batch.origin, batch.node.id, subjects, table.metrics)
             begins_ns = self._begins(batch.node, table.times_ns[-1])
+            if begins_ns + self._length_ns <= stored_ns:
+                continue
             stretch = self._open.get(series)
             if stretch is not None and stretch.begins_ns != begins_ns:
                 done += chunks_of(series, stretch.tables)

@@ -156,7 +156,7 @@ class Keeper:
             self._bound(self._waiting)
             if mark is not None:
                 self._mark = mark
-            self._lock.notify()
+            self._lock.notify_all()
 
     @property
     def waiting(self) -> int:
@@ -168,12 +168,17 @@ class Keeper:
         oldest = [pending.since_ns for pending in (self._saving, self._waiting) if pending.rows()]
         return max(0, self._clock() - min(oldest)) / _NANOSECONDS if oldest else 0.0
 
+    def flush(self, seconds: float = 30.0) -> bool:
+        """Wait until all that waits is saved, but not longer than so; whether it is."""
+        with self._lock:
+            return self._lock.wait_for(lambda: self.waiting == 0, seconds)
+
     def stop(self, attempts: int = 3) -> bool:
         """Save what waits, at most so many failures in a row, then end the thread; whether all was saved."""
         with self._lock:
             self._stop = True
             self._patience = attempts
-            self._lock.notify()
+            self._lock.notify_all()
         if self._thread.is_alive():
             self._thread.join()
         return self.waiting == 0
@@ -234,7 +239,9 @@ class Keeper:
                     _log.info("the store takes things again")
                 failures = 0
                 self.problem = ""
-                self.saved = mark
+                with self._lock:
+                    self.saved = mark
+                    self._lock.notify_all()
 
     def _take(self) -> None:
         """What waits joins what could not be saved."""

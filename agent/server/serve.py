@@ -25,6 +25,7 @@ from agent.server.app import ASGI
 from agent.server.data_folder import DataFolder, write_file
 from agent.server.protocol import BoundedProtocol
 from agent.server.spaces import Watching
+from agent.server.watches import watch_maker
 from agent.settings import ListenSettings, Settings
 from agent.store.store import open_store
 from collectors.errors import FixConfiguration
@@ -114,7 +115,7 @@ def run(
     settings: Settings,
     data: Path,
     *,
-    make_watch: MakeWatch,
+    make_watch: MakeWatch | None = None,
     port_file: Path | None = None,
     announce: Callable[[str], None] = print,
     clock: Clock = time.time_ns,
@@ -124,7 +125,7 @@ def run(
     """Serve until told to stop. Raises FixConfiguration before it serves anything.
 
     `on_stop` is handed the function that ends it, callable from any thread; without one, signals call it.
-    `routes` replaces those that are found in the packages of routes.
+    `make_watch` and `routes` replace the real watch and those that are found in the packages of routes.
     """
     host, port = parse_address(settings.listen)
     folder = DataFolder(data)
@@ -150,7 +151,7 @@ def run(
                 access,
                 clock=clock,
                 timer=time.perf_counter,
-                make_watch=make_watch,
+                make_watch=make_watch or watch_maker(store),
                 routes=routes,
             )
             server = server_for(agent.app, settings.listen)

@@ -27,7 +27,7 @@ class Watching(Protocol):
         ...
 
     def advance(self, now_ns: int) -> Changes:
-        """Run all ticks that are due up to now."""
+        """Run all ticks that are due before `now_ns`."""
         ...
 
 
@@ -68,9 +68,9 @@ class Space:
                 self.speaking.discard(batch.spool_id)
                 self.ended = not self.speaking
                 # The grid may end before the last batch does: without a last look it would never be looked at.
-                join(changes, self.advance(self.now_ns))
+                changes.add(self.advance(self.now_ns))
                 if self.ended:
-                    join(changes, self.watch.tick(self.now_ns))
+                    changes.add(self.watch.tick(self.now_ns))
         return changes
 
 
@@ -118,13 +118,9 @@ class Spaces:
             space = self._spaces[key] = Space(key, self._make_watch(*key))
         return space
 
+    def renew(self, space: Space) -> None:
+        """A fresh watch in place of a space's own, at the same time."""
+        space.watch = self._make_watch(*space.key)
+
     def _has_ended(self) -> bool:
         return any(space.ended for space in self.all())
-
-
-def join(changes: Changes, more: Changes) -> None:
-    """Put later changes behind earlier ones."""
-    changes.findings += more.findings
-    changes.incidents += more.incidents
-    changes.decisions += more.decisions
-    changes.events += more.events

@@ -7,6 +7,7 @@ because time only ever comes down the line behind the batches stamped before it.
 import logging
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -17,15 +18,22 @@ from agent.server.checkpoint import Checkpoint
 from agent.server.history import History
 from agent.server.keeper import Keeper, Mark
 from agent.server.sightings import Sightings
-from agent.server.spaces import Spaces, join
+from agent.server.spaces import Spaces
 from agent.server.tally import Tally
-from agent.watch import Changes
+from agent.watch import TICK_S, Changes
 from collectors.errors import GiveUp
-from collectors.model import Batch
+from collectors.model import Batch, Origin
 
 _log = logging.getLogger(__name__)
 
 _NANOSECONDS = 1_000_000_000
+OVERLAP_SECONDS = 10
+"""Two ticks: whatever came before has been looked at."""
+GAP_SECONDS = 10
+"""Half of what makes a silent GPU a finding."""
+_LAST_LOOK_NS = (TICK_S + 1) * _NANOSECONDS
+_KEPT_AFTER_SECONDS = 60
+"""A stretch of readings is handed to the keeper at most so long after its end."""
 _BATCH_BYTES = 2048
 _EVENT_BYTES = 1024
 """What a batch and an event weigh in memory beside their readings, about."""
@@ -73,6 +81,8 @@ class Worker:
         self._put_bytes = 0
         self._done_bytes = 0
         self._position = 0
+        self._recent: deque[tuple[int, int]] = deque()
+        """Live batches of the last seconds: received_ns and position."""
         self._replaying: tuple[Iterable[Record], Callable[[bytes], Batch], Checkpoint] = ((), _nothing, Checkpoint())
         self.warming = True
         """Still working through the ingest log."""
@@ -105,8 +115,10 @@ class Worker:
     def start(self, records: Iterable[Record], decode: Callable[[bytes], Batch], checkpoint: Checkpoint) -> None:
         """Work through what the ingest log holds, then work off the line.
 
-        The log goes through the watches with the times at which it came. What they say up to the checkpoint is stored
-        already and is dropped, what they say after it is kept.
+        What came after the checkpoint goes through the live watches again with the times at which it came; what they
+        say up to the checkpoint's tick is stored already and dropped. What is not live has no state to begin from and
+        is played from its beginning, as far as the log reaches; storing it twice changes nothing. Readings that lay
+        in memory are gathered again.
         """
         self._replaying = (records, decode, checkpoint)
         self._thread.start()
@@ -150,25 +162,51 @@ class Worker:
                 continue
             # A flush that failed halfway may have left a record that its sender then sent again.
             if seen.add(run_of(batch), batch.sequence):
-                self.counts.replayed += 1
-                self._step(lambda: self._receive(batch, record.received_ns, checkpoint))  # noqa: B023 - run at once
+                self._step(lambda: self._again(batch, record, checkpoint))  # noqa: B023 - run at once
             self._position = record.end
+        now_ns = self._clock()
+        for space in self._spaces.live():
+            if now_ns - space.now_ns > GAP_SECONDS * _NANOSECONDS:
+                _log.info("nobody listened to %s for %.0f s", space.key[1], (now_ns - space.now_ns) / _NANOSECONDS)
+                # A watch that ran on through the gap would take our own absence for the silence of every node. It
+                # looks at what it has, no more, and one that begins with what was open then takes its place.
+                changes = self._timed(lambda space=space: space.advance(space.now_ns + _LAST_LOOK_NS))  # type: ignore[misc]
+                self.tally.note(changes)
+                self._keeper.keep(changes)
+                self._keeper.flush()
+                self._spaces.renew(space)
+
+    def _again(self, batch: Batch, record: Record, checkpoint: Checkpoint) -> None:
+        stored_ns = checkpoint.ticked_ns.get(batch.node.cluster, 0)
+        if batch.origin is not Origin.LIVE:
+            self.counts.replayed += 1
+            self._receive(batch, record.received_ns)
+            return
+        kept_ns = max(0, stored_ns - _KEPT_AFTER_SECONDS * _NANOSECONDS)
+        if record.position < checkpoint.position:
+            self._keeper.keep(chunks=self._history.add(batch, kept_ns))
+            return
+        self.counts.replayed += 1
+        self._recent.append((record.received_ns, record.position))
+        space = self._spaces.space_for(batch)
+        if stored_ns > space.now_ns:
+            self._timed(lambda: space.advance(min(record.received_ns, stored_ns)))
+        self._receive(batch, record.received_ns, kept_ns)
 
     def _work_off(self, item: Entry | int) -> None:
         if isinstance(item, Entry):
             self.counts.batches += 1
+            if item.batch.origin is Origin.LIVE:
+                self._recent.append((item.received_ns, item.start))
             self._receive(item.batch, item.received_ns)
         else:
             self._pass_time(item)
 
-    def _receive(self, batch: Batch, received_ns: int, checkpoint: Checkpoint | None = None) -> None:
+    def _receive(self, batch: Batch, received_ns: int, kept_ns: int = 0) -> None:
         space = self._spaces.space_for(batch)
-        stored_ns = checkpoint.ticked_ns.get(batch.node.cluster, 0) if checkpoint is not None else 0
-        if space.live and stored_ns > space.now_ns:
-            self._timed(lambda: space.advance(min(received_ns, stored_ns)))  # stored before the restart
         changes = self._timed(lambda: space.receive(batch, received_ns))
         self._sightings.see(batch, space.now_ns)
-        chunks = self._history.add(batch)
+        chunks = self._history.add(batch, kept_ns)
         if space.ended:
             chunks += self._history.take_all(*space.key)
             self._keep_sightings()
@@ -179,7 +217,7 @@ class Worker:
     def _pass_time(self, now_ns: int) -> None:
         changes = Changes()
         for space in self._spaces.live():
-            join(changes, self._timed(lambda space=space: space.advance(now_ns)))  # type: ignore[misc]
+            changes.add(self._timed(lambda space=space: space.advance(now_ns)))  # type: ignore[misc]
         self._looked_ns = now_ns
         self.tally.note(changes)
         if now_ns >= self._next_sightings_ns:
@@ -197,7 +235,12 @@ class Worker:
         self._keeper.keep(chunks=self._history.take_all(), mark=self._mark())
 
     def _mark(self) -> Mark:
-        return Mark(self._position, {space.key[1]: space.now_ns for space in self._spaces.live()})
+        """What the newest batches said may not have been looked at: a restart begins with them."""
+        ticked_ns = {space.key[1]: space.now_ns for space in self._spaces.live()}
+        safe_ns = min(ticked_ns.values(), default=0) - OVERLAP_SECONDS * _NANOSECONDS
+        while self._recent and self._recent[0][0] < safe_ns:
+            self._recent.popleft()
+        return Mark(self._recent[0][1] if self._recent else self._position, ticked_ns)
 
     def _timed(self, look: Callable[[], Changes]) -> Changes:
         began = self._timer()

@@ -44,7 +44,7 @@ class SmallWatch:
         if self._next_ns == 0:
             self._next_ns = now_ns // TICK_NS * TICK_NS + TICK_NS
         changes = Changes()
-        while self._next_ns <= now_ns:
+        while self._next_ns < now_ns:
             changes.events += self.tick(self._next_ns).events
             self._next_ns += TICK_NS
         return changes

@@ -5,7 +5,7 @@ import http.client
 import time
 
 import pytest
-from running_agent import NODE, HeldWatch, RunningAgent, make_batch, numbered_event, wait_for
+from running_agent import NODE, TICK_NS, HeldWatch, RunningAgent, make_batch, numbered_event, wait_for
 
 from agent.settings import IngestSettings, Settings, WatchSettings
 from collectors.model import EventKind, Origin, Subject, SubjectKind
@@ -113,15 +113,14 @@ def test_live_and_replay_of_one_cluster_have_watches_of_their_own(running: Runni
 
 
 def test_a_replay_ticks_by_its_own_clock(running: RunningAgent) -> None:
-    begin = 1_000_000 * 5_000_000_000
+    begin = 1_000_000 * TICK_NS
     for sequence in range(5):
-        sent_ns = begin + sequence * 5_000_000_000
+        sent_ns = begin + sequence * TICK_NS + 1
         running.send(make_batch(sequence, origin=Origin.REPLAY, sent_ns=sent_ns))
-    wait_for(lambda: len(running.watches[Origin.REPLAY, "prod"].received) == 5, "all batches")
+    watch = running.watches[Origin.REPLAY, "prod"]
+    wait_for(lambda: len(watch.received) == 5, "all batches")
 
-    assert [(begin + tick * 5_000_000_000, tick) for tick in range(1, 5)] == running.watches[
-        Origin.REPLAY, "prod"
-    ].ticks
+    assert watch.ticks == [(begin + tick * TICK_NS, tick) for tick in range(1, 5)]
 
 
 def test_a_goodbye_makes_a_replay_look_at_its_last_batch(running: RunningAgent) -> None:

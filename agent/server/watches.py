@@ -1,0 +1,44 @@
+"""Makes the watches of an agent: a live one goes on from what the store says was open."""
+
+import logging
+from collections.abc import Callable
+
+from agent.server.spaces import Watching
+from agent.store.store import Store
+from agent.watch import Watch
+from collectors.errors import RetryLater
+from collectors.model import Origin
+
+_log = logging.getLogger(__name__)
+
+
+def watch_maker(store: Store) -> Callable[[Origin, str], Watching]:
+    """For `Spaces`. What is not live begins empty: it is played from its beginning."""
+
+    def make(origin: Origin, cluster: str) -> Watch:
+        watch = Watch(origin, cluster)
+        if origin is Origin.LIVE:
+            try:
+                _restore(watch, store, cluster)
+            except RetryLater as error:
+                _log.error("the watch over %s begins without what was open before: %s", cluster, error)
+        return watch
+
+    return make
+
+
+def _restore(watch: Watch, store: Store, cluster: str) -> None:
+    incidents = [
+        incident
+        for incident in store.open_incidents()
+        if incident.origin is Origin.LIVE and incident.subject.cluster == cluster
+    ]
+    findings = {
+        finding.id: finding
+        for finding in store.open_findings()
+        if finding.origin is Origin.LIVE and finding.subject.cluster == cluster
+    }
+    for incident in incidents:
+        findings.update((finding.id, finding) for finding in store.findings(incident.findings))
+    decisions = [decision for incident in incidents for decision in store.decisions(incident.id)]
+    watch.restore(findings.values(), incidents, decisions)
