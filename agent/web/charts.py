@@ -50,15 +50,17 @@ class Chart:
     """For those who cannot see it."""
 
 
-def charts_of(store: Store, incident: Incident, findings: Sequence[Finding], now_ns: int) -> list[Chart]:
-    """At most MOST_CHARTS, in the order in which the evidence names their metrics."""
+def charts_of(
+    store: Store, incident: Incident, findings: Sequence[Finding], peers: Sequence[Subject], now_ns: int
+) -> list[Chart]:
+    """At most MOST_CHARTS, in the order in which the evidence names their metrics. `peers` are drawn beside."""
     start = incident.since_ns - BEFORE_NS
     last = incident.resolved_ns or max(incident.updated_ns, incident.opened_ns)
     end = min(last + AFTER_NS, incident.since_ns + LONGEST_NS)
     if incident.origin is Origin.LIVE:
         end = min(end, now_ns)
     made = []
-    for metric, subjects in _wanted(incident, findings):
+    for metric, subjects in _wanted(incident, findings, peers):
         chart = _chart(store, incident, metric, subjects, start, max(end, start + 1))
         if chart is not None:
             made.append(chart)
@@ -67,7 +69,9 @@ def charts_of(store: Store, incident: Incident, findings: Sequence[Finding], now
     return made
 
 
-def _wanted(incident: Incident, findings: Sequence[Finding]) -> Iterable[tuple[str, dict[Subject, str]]]:
+def _wanted(
+    incident: Incident, findings: Sequence[Finding], peers: Sequence[Subject]
+) -> Iterable[tuple[str, dict[Subject, str]]]:
     """Gauges that the evidence was read from, with the GPUs concerned: the guilty first, by name where known."""
     names: dict[Subject, str] = {}
     for finding in findings:
@@ -78,6 +82,8 @@ def _wanted(incident: Incident, findings: Sequence[Finding]) -> Iterable[tuple[s
         for subject in finding.related:
             if subject.kind is SubjectKind.GPU:
                 names.setdefault(subject, "")
+    for subject in peers:
+        names.setdefault(subject, "")
     metrics: dict[str, None] = {}
     for finding in findings:
         for evidence in finding.evidence:
@@ -105,7 +111,9 @@ def _chart(
     if not read:
         return None
     values_seen = [value for _, _, points in read for _, value in points]
-    low, high = bounds(min(values_seen), max(values_seen))
+    about = CATALOGUE[metric]
+    base = 2.0**30 if about.unit == "bytes" else 1.0
+    low, high = (end * base for end in bounds(min(values_seen) / base, max(values_seen) / base))
 
     def x_of(time_ns: int) -> float:
         return round((time_ns - start) / (end - start) * WIDTH, 1)
@@ -119,7 +127,6 @@ def _chart(
     ]
     # Peers first, so that the guilty line is drawn over them.
     series.sort(key=lambda one: one.guilty)
-    about = CATALOGUE[metric]
     named = ", ".join(name for name, guilty, _ in read if guilty)
     return Chart(
         metric=metric,
@@ -145,7 +152,8 @@ def bounds(low: float, high: float) -> tuple[float, float]:
         return 0.0, 1.0
     if 0 <= low <= high * 0.6:
         low = 0.0
-    span = high - low or abs(high) or 1.0
+    # A flat line is seen against a hundredth of its height, not against its own noise.
+    span = max(high - low, max(abs(low), abs(high)) / 100, 1e-9)
     step = 10.0 ** math.floor(math.log10(span))
     for size in (step / 5, step / 2, step, step * 2):
         if span / size <= 8:

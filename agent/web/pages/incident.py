@@ -15,6 +15,7 @@ from agent.api.problem import Problem
 from agent.api.words import figure, where
 from agent.store.store import Store
 from agent.web.charts import charts_of
+from agent.web.peers import inventory_of, peers_of
 from agent.web.render import View, page
 from collectors.model import Event
 from detectors.model import Finding, Incident, IncidentState
@@ -69,6 +70,8 @@ def incident_page(request: Request) -> View:
     decisions = sorted(store.decisions(incident.id), key=lambda decision: -decision.decided_ns)
     named: list[tuple[Finding, str]] = [(finding, where(finding.names, finding.subject)) for finding in findings]
     explanation = explain(incident, findings, decisions)
+    inventory = inventory_of(request, incident)
+    peers = peers_of(inventory, incident.subject) if inventory is not None else []
     shows = {
         "title": f"{incident.id} {incident.title}",
         "incident": incident,
@@ -77,7 +80,7 @@ def incident_page(request: Request) -> View:
         "decisions": decisions,
         "explanation": explanation,
         "reasons": [reason_of(cause, findings) for cause in explanation.causes],
-        "charts": charts_of(store, incident, findings, now_ns_of(request)),
+        "charts": charts_of(store, incident, findings, peers, now_ns_of(request)),
         "events": [line_of(event, incident.since_ns) for event in nearby_events(store, incident, findings)],
     }
     return View("incident.html", shows)
