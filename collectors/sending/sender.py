@@ -28,6 +28,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
+import msgspec
+
 from collectors.errors import FixConfiguration, GiveUp, RetryLater
 from collectors.sending.disk import Waiting
 from collectors.sending.endpoint import BATCH_PATH, Endpoint
@@ -197,9 +199,7 @@ class Sender:
             # More than we care to read, or the server wants it closed: this connection is done.
             self._disconnect()
         self._used = True
-        return _Answer(
-            response.status, _plain(response.reason), response.headers, _plain(text.decode("utf-8", "replace"))
-        )
+        return _Answer(response.status, _plain(response.reason), response.headers, _said(text))
 
     def _leader(self, answer: _Answer, said: str) -> Endpoint:
         address = answer.headers.get("location") or answer.headers.get("watchstander-leader")
@@ -332,6 +332,24 @@ class Sender:
                 return
             self._wake.wait(min(seconds - waited, FIRST_WAIT_SECONDS))
             self._wake.clear()
+
+
+class _Error(msgspec.Struct):
+    what: str
+    do: str = ""
+
+
+class _ErrorAnswer(msgspec.Struct):
+    error: _Error
+
+
+def _said(body: bytes) -> str:
+    """What an answer's body says: an agent's `{"error": {"what", "do"}}` in words, else its beginning."""
+    try:
+        error = msgspec.json.decode(body, type=_ErrorAnswer).error
+    except (ValueError, RecursionError):
+        return _plain(body[:500].decode("utf-8", "replace"))
+    return _plain("; ".join(part for part in (error.what, error.do) if part))
 
 
 def _retry_after(headers: http.client.HTTPMessage, now_ns: int) -> float | None:
