@@ -14,14 +14,14 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, TypeVar
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
-from agent.store import connect, retention, schema
+from agent.store import connect, documents, retention, schema
 from agent.store.chunks import ReadingsChunk
+from agent.store.documents import column_text
 from agent.store.failures import explained
 from agent.store.lock import FileLock
 from agent.store.rows import JobSeen, NodeSeen, Pruned, Retention
@@ -91,7 +91,11 @@ class Store:
         A decision that is new, or whose verdict, rule, mode, actions or guards' words differ from what is stored, gets
         an entry in the audit. An incident that a person acknowledged stays so while the watch calls it open.
         """
-        incident_of = {finding: incident.id for incident in changes.incidents for finding in incident.findings}
+        incident_of = {
+            column_text(finding): column_text(incident.id)
+            for incident in changes.incidents
+            for finding in incident.findings
+        }
 
         def work(connection: Connection) -> None:
             findings.save(connection, changes.findings, incident_of)
@@ -105,7 +109,7 @@ class Store:
                     actor=ACTOR,
                     what="decision",
                     about=decision.id,
-                    detail=msgspec.json.encode(decision, order="sorted").decode(),
+                    detail=documents.encode(decision),
                 )
 
         if changes:
@@ -120,7 +124,10 @@ class Store:
         limit: int = 100,
         before_ns: int | None = None,
     ) -> list[Incident]:
-        """Newest first by `opened_ns`; `before_ns` is that of the last one on the page before."""
+        """Newest first by `opened_ns`, then by id; `before_ns` is that of the last one on the page before.
+
+        Several may have opened in one tick: who must not miss any asks from one nanosecond later and drops known ids.
+        """
         with self._reading() as connection:
             return incidents.newest(
                 connection, states=states, cluster=cluster, origin=origin, limit=limit, before_ns=before_ns
@@ -189,7 +196,7 @@ class Store:
         def work(connection: Connection) -> Incident:
             incident, is_news = incidents.acknowledge(connection, incident_id, who, now_ns)
             if is_news:
-                detail = msgspec.json.encode({"title": incident.title}, order="sorted").decode()
+                detail = documents.encode({"title": incident.title})
                 audit.append(
                     connection, time_ns=now_ns, actor=who, what="acknowledge", about=incident_id, detail=detail
                 )
@@ -329,7 +336,8 @@ class Store:
         free = 1
         while free:
             with self._bare_writer() as connection:
-                connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+                # As a script: this pragma frees a page per step, and `execute` takes a single one.
+                connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
                 (free,) = connection.execute("PRAGMA freelist_count").fetchone()
         with self._bare_writer() as connection:
             # The log is emptied into the file, or, where a reader still needs it, at the next pruning.

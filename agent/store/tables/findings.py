@@ -36,7 +36,7 @@ def save(connection: Connection, findings: Sequence[Finding], incident_of: Mappi
             "cluster": column_text(finding.subject.cluster),
             "opened_ns": finding.opened_ns,
             "cleared_ns": finding.cleared_ns,
-            "incident_id": incident_of.get(finding.id),
+            "incident_id": incident_of.get(column_text(finding.id)),
             "document": _document(finding),
         }
         for finding in findings
@@ -61,10 +61,11 @@ def link(connection: Connection, incident_of: Mapping[str, str]) -> None:
 def by_ids(connection: Connection, ids: Sequence[str]) -> list[Finding]:
     """Those that are known, in the order asked for."""
     found: dict[str, Finding] = {}
-    for some in slices(ids):
+    wanted = [column_text(id_) for id_ in ids]
+    for some in slices(wanted):
         query = select(FINDINGS.c.id, FINDINGS.c.document).where(FINDINGS.c.id.in_(some))
         found.update({row.id: _value(row.id, row.document) for row in connection.execute(query)})
-    return [found[id_] for id_ in ids if id_ in found]
+    return [found[id_] for id_ in wanted if id_ in found]
 
 
 def between(connection: Connection, since_ns: int, until_ns: int, cluster: str | None) -> list[Finding]:

@@ -74,7 +74,8 @@ def acknowledge(connection: Connection, incident_id: str, who: str, now_ns: int)
 
     GiveUp when there is no such incident or it is resolved.
     """
-    query = select(*_COLUMNS, INCIDENTS.c.acknowledged_ns).where(INCIDENTS.c.id == incident_id).with_for_update()
+    wanted = column_text(incident_id)
+    query = select(*_COLUMNS, INCIDENTS.c.acknowledged_ns).where(INCIDENTS.c.id == wanted).with_for_update()
     row = connection.execute(query).one_or_none()
     if row is None:
         raise GiveUp(f"no incident {incident_id[:60]}; `watchstander incidents` lists them")
@@ -86,7 +87,7 @@ def acknowledge(connection: Connection, incident_id: str, who: str, now_ns: int)
     state = IncidentState.ACKNOWLEDGED if incident.state is IncidentState.OPEN else incident.state
     connection.execute(
         INCIDENTS.update()
-        .where(INCIDENTS.c.id == incident_id)
+        .where(INCIDENTS.c.id == wanted)
         .values(state=state.value, acknowledged_ns=now_ns, acknowledged_by=column_text(who))
     )
     return msgspec.structs.replace(incident, state=state), True
@@ -101,7 +102,7 @@ def newest(
     limit: int,
     before_ns: int | None,
 ) -> list[Incident]:
-    """Newest first by when they opened; `before_ns` is the `opened_ns` of the last one of the page before."""
+    """Newest first by when they opened, those before `before_ns`."""
     query = select(*_COLUMNS).order_by(INCIDENTS.c.opened_ns.desc(), INCIDENTS.c.id.desc()).limit(limit)
     if states is not None:
         query = query.where(INCIDENTS.c.state.in_([IncidentState(state).value for state in states]))

@@ -13,6 +13,7 @@ from store_samples import NODE, NOW, SECOND, decision, finding, incident
 
 from agent.store import chain
 from agent.store.store import Store, open_store
+from agent.store.tables import audit
 from agent.watch import Changes
 from collectors.errors import GiveUp
 from detectors.model import IncidentState
@@ -27,7 +28,7 @@ def test_entries_are_chained_from_the_first_on(store: Store) -> None:
     """Each names the hash of the one before."""
     first, second = say(store, "one"), say(store, "two")
 
-    assert (1, chain.FIRST_PREVIOUS_HASH) == (first.sequence, first.previous_hash)
+    assert (first.sequence, first.previous_hash) == (1, chain.FIRST_PREVIOUS_HASH)
     assert (2, first.hash) == (second.sequence, second.previous_hash)
     assert [first, second] == store.audit()
     assert store.verify_audit() is None
@@ -38,9 +39,9 @@ def test_entries_are_paged_in_both_directions(store: Store) -> None:
     for n in range(5):
         say(store, str(n))
 
-    assert [3, 4] == [entry.sequence for entry in store.audit(after_sequence=2, limit=2)]
-    assert [5, 4] == [entry.sequence for entry in store.audit(newest_first=True, limit=2)]
-    assert [5, 4] == [entry.sequence for entry in store.audit(newest_first=True, after_sequence=3)]
+    assert [entry.sequence for entry in store.audit(after_sequence=2, limit=2)] == [3, 4]
+    assert [entry.sequence for entry in store.audit(newest_first=True, limit=2)] == [5, 4]
+    assert [entry.sequence for entry in store.audit(newest_first=True, after_sequence=3)] == [5, 4]
 
 
 def test_an_empty_audit_is_whole(store: Store) -> None:
@@ -75,14 +76,17 @@ def test_tampering_shows(store: Store, execute: Callable[[str], list[Any]], tamp
     assert broken == store.verify_audit()
 
 
-def test_a_long_audit_is_verified_across_pages(store: Store, execute: Callable[[str], list[Any]]) -> None:
+def test_a_long_audit_is_verified_across_pages(
+    store: Store, execute: Callable[[str], list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is not read at once."""
-    store.save(Changes(decisions=[decision(f"d{n}") for n in range(1101)]))
+    monkeypatch.setattr(audit, "_PAGE", 50)
+    store.save(Changes(decisions=[decision(f"d{n}") for n in range(170)]))
     assert store.verify_audit() is None
 
-    execute("UPDATE audit SET what = 'x' WHERE sequence = 1050")
+    execute("UPDATE audit SET what = 'x' WHERE sequence = 151")
 
-    assert 1050 == store.verify_audit()
+    assert store.verify_audit() == 151
 
 
 @given(st.text(), st.text(), st.text())
@@ -115,7 +119,7 @@ def test_a_new_decision_is_audited_with_all_it_says(store: Store) -> None:
     store.save(Changes(decisions=[decision()]))
 
     (entry,) = store.audit()
-    assert ("watchstander", "decision", "d1", NOW) == (entry.actor, entry.what, entry.about, entry.time_ns)
+    assert (entry.actor, entry.what, entry.about, entry.time_ns) == ("watchstander", "decision", "d1", NOW)
     assert decision() == msgspec.json.decode(entry.detail, type=type(decision()))
 
 
@@ -152,12 +156,12 @@ def test_an_acknowledgement_is_kept_and_audited(store: Store) -> None:
     assert IncidentState.ACKNOWLEDGED is acknowledged.state
     assert [acknowledged] == store.incidents(states=[IncidentState.ACKNOWLEDGED])
     (entry,) = store.audit()
-    assert ("ann", "acknowledge", "INC-aaaa1111", NOW + SECOND) == (
+    assert (
         entry.actor,
         entry.what,
         entry.about,
         entry.time_ns,
-    )
+    ) == ("ann", "acknowledge", "INC-aaaa1111", NOW + SECOND)
 
 
 def test_an_acknowledgement_outlasts_the_watch_calling_it_open(store: Store) -> None:
@@ -167,7 +171,7 @@ def test_an_acknowledgement_outlasts_the_watch_calling_it_open(store: Store) -> 
 
     store.save(Changes(incidents=[incident(title="worse")]))
 
-    assert [(IncidentState.ACKNOWLEDGED, "worse")] == [(i.state, i.title) for i in store.open_incidents()]
+    assert [(i.state, i.title) for i in store.open_incidents()] == [(IncidentState.ACKNOWLEDGED, "worse")]
 
 
 def test_an_acknowledgement_ends_when_the_incident_is_resolved(store: Store) -> None:
@@ -176,7 +180,7 @@ def test_an_acknowledgement_ends_when_the_incident_is_resolved(store: Store) -> 
     store.acknowledge("INC-aaaa1111", "ann", NOW)
 
     store.save(Changes(incidents=[incident(state=IncidentState.RESOLVED)]))
-    assert [] == store.open_incidents()
+    assert store.open_incidents() == []
     store.save(Changes(incidents=[incident()]))
 
     assert [incident()] == store.open_incidents()
@@ -190,7 +194,7 @@ def test_a_second_acknowledgement_changes_nothing(store: Store) -> None:
     once = store.acknowledge("INC-aaaa1111", "ann", NOW)
 
     assert once == store.acknowledge("INC-aaaa1111", "bob", NOW + 1)
-    assert ["ann"] == [entry.actor for entry in store.audit()]
+    assert [entry.actor for entry in store.audit()] == ["ann"]
 
 
 def test_a_mitigated_incident_stays_mitigated_when_acknowledged(store: Store) -> None:
@@ -198,7 +202,7 @@ def test_a_mitigated_incident_stays_mitigated_when_acknowledged(store: Store) ->
     store.save(Changes(incidents=[incident(state=IncidentState.MITIGATED)]))
 
     assert IncidentState.MITIGATED is store.acknowledge("INC-aaaa1111", "ann", NOW).state
-    assert 1 == len(store.audit())
+    assert len(store.audit()) == 1
 
 
 @pytest.mark.parametrize(
@@ -216,7 +220,7 @@ def test_what_cannot_be_acknowledged_is_said(store: Store, state: IncidentState,
     with pytest.raises(GiveUp, match=said):
         store.acknowledge(asked, "ann", NOW)
 
-    assert [] == store.audit()
+    assert store.audit() == []
 
 
 def test_two_writers_cannot_fork_the_chain(store_url: str) -> None:

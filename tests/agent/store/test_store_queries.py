@@ -120,5 +120,5 @@ def test_decisions_of_an_incident_come_oldest_first(store: Store) -> None:
         )
     )
 
-    assert ["d1", "d2"] == [found.id for found in store.decisions("INC-aaaa1111")]
-    assert [] == store.decisions("nobody")
+    assert [found.id for found in store.decisions("INC-aaaa1111")] == ["d1", "d2"]
+    assert store.decisions("nobody") == []

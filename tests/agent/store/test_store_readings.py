@@ -112,7 +112,7 @@ def test_absent_values_are_left_out(store: Store) -> None:
     store.keep_readings([gauge, counter])
 
     assert [gauge.times_ns[0], gauge.times_ns[2]] == store.readings(GPU, POWER, 0, NOW * 2)[0].tolist()
-    assert [1e12, 1e12 + 3500.123] == store.readings(GPU, ENERGY, 0, NOW * 2)[1].tolist()
+    assert store.readings(GPU, ENERGY, 0, NOW * 2)[1].tolist() == [1e12, 1e12 + 3500.123]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_what_was_never_read_is_empty(store: Store, subject: Subject, metric: st
 
     times, values = store.readings(subject, metric, 0, NOW * 2)
 
-    assert ([], []) == (times.tolist(), values.tolist())
+    assert (times.tolist(), values.tolist()) == ([], [])
 
 
 def test_a_chunk_kept_twice_counts_once_and_the_longer_one_stays(store: Store) -> None:
@@ -162,7 +162,7 @@ def test_a_malformed_chunk_is_refused_with_its_neighbours(store: Store, changes:
     with pytest.raises(GiveUp, match=said):
         store.keep_readings([gauges(), gauges(**changes)])
 
-    assert 0 == len(store.readings(GPU, POWER, 0, NOW * 2)[0])
+    assert len(store.readings(GPU, POWER, 0, NOW * 2)[0]) == 0
 
 
 @given(st.binary(max_size=200))
@@ -181,7 +181,7 @@ def test_a_damaged_chunk_is_refused_or_read_without_a_crash(at: int, flip: int) 
         back = chunks.decode(bytes(payload), (GPU,), (ENERGY,))
     except GiveUp:
         return
-    assert (10, 1, 1) == back.values.shape
+    assert back.values.shape == (10, 1, 1)
 
 
 def test_a_bomb_is_not_unpacked() -> None:

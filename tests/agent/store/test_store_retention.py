@@ -34,12 +34,12 @@ def test_each_kind_of_data_has_its_own_age(store: Store) -> None:
 
     assert Pruned(1, 1, 1, 1, 1, 1, 1) == store.prune(NOW, keep)
 
-    assert 120 == len(store.readings(GPU, "gpu_power_watts", 0, NOW)[0])
-    assert ["INC-0"] == [found.id for found in store.incidents()]
-    assert ["f0"] == [found.id for found in store.findings(["f0", "f1"])]
+    assert len(store.readings(GPU, "gpu_power_watts", 0, NOW)[0]) == 120
+    assert [found.id for found in store.incidents()] == ["INC-0"]
+    assert [found.id for found in store.findings(["f0", "f1"])] == ["f0"]
     assert [event(NOW - 2 * DAY)] == store.events(since_ns=0, until_ns=NOW)
-    assert ["d0"] == [found.id for found in store.decisions("")]
-    assert (["n0"], ["j0"]) == ([n.id for n in store.nodes()], [j.id for j in store.jobs()])
+    assert [found.id for found in store.decisions("")] == ["d0"]
+    assert ([n.id for n in store.nodes()], [j.id for j in store.jobs()]) == (["n0"], ["j0"])
     assert Pruned() == store.prune(NOW, keep)
 
 
@@ -77,7 +77,7 @@ def test_a_finding_stays_as_long_as_its_incident(store: Store) -> None:
     )
 
     assert Pruned() == store.prune(NOW, Retention())
-    assert 1 == len(store.findings(["f1"]))
+    assert len(store.findings(["f1"])) == 1
 
 
 def test_the_audit_is_kept(store: Store) -> None:
@@ -86,7 +86,7 @@ def test_the_audit_is_kept(store: Store) -> None:
 
     store.prune(NOW, Retention())
 
-    assert 1 == len(store.audit())
+    assert len(store.audit()) == 1
 
 
 def test_many_rows_go_in_small_transactions(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +115,7 @@ def test_a_subject_whose_readings_are_gone_can_come_back(store: Store) -> None:
 
     store.keep_readings([gauges(NOW)])
 
-    assert 120 == len(store.readings(GPU, "gpu_power_watts", 0, NOW * 2)[0])
+    assert len(store.readings(GPU, "gpu_power_watts", 0, NOW * 2)[0]) == 120
 
 
 def test_pruning_gives_the_space_back(store: Store, store_url: str) -> None:
@@ -123,8 +123,8 @@ def test_pruning_gives_the_space_back(store: Store, store_url: str) -> None:
     store.save(Changes(events=[event(LONG_AGO + n, line="x" * 2000) for n in range(2000)]))
     full = store.size_bytes()
 
-    assert 2000 == store.prune(NOW, Retention()).events
+    assert store.prune(NOW, Retention()).events == 2000
 
     if store_url.startswith("sqlite"):
         assert store.size_bytes() < full / 10
-        assert 0 == Path(store_url.removeprefix("sqlite:///") + "-wal").stat().st_size
+        assert Path(store_url.removeprefix("sqlite:///") + "-wal").stat().st_size == 0

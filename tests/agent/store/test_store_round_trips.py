@@ -42,7 +42,7 @@ def test_saving_a_tick_again_changes_nothing(store: Store) -> None:
     assert [incident()] == store.open_incidents()
     assert [decision()] == store.decisions("INC-aaaa1111")
     assert [event()] == store.events(since_ns=0, until_ns=NOW + 1)
-    assert 1 == len(store.audit())
+    assert len(store.audit()) == 1
 
 
 def test_a_later_value_replaces_the_earlier_one_of_its_id(store: Store) -> None:
@@ -55,7 +55,7 @@ def test_a_later_value_replaces_the_earlier_one_of_its_id(store: Store) -> None:
 
     assert [cleared] == store.findings(["f1"])
     assert [finding("f2")] == store.open_findings()
-    assert ["INC-bbbb2222"] == [open_.id for open_ in store.open_incidents()]
+    assert [open_.id for open_ in store.open_incidents()] == ["INC-bbbb2222"]
     assert resolved == store.incident("INC-aaaa1111")
 
 
@@ -113,8 +113,13 @@ def test_a_loss_is_kept_bit_by_bit(store: Store, loss: float) -> None:
 )
 def test_a_hostile_line_is_only_text(store: Store, line: str, kept: str) -> None:
     """Log text may hold anything."""
-    store.save(Changes([finding(summary=line, names={"node": line})], events=[event(line=line)]))
+    told = finding(summary=line, names={"node": line})
+    store.save(Changes([told], [incident(title=line)], [decision(reason=line)], [event(line=line)]))
+    store.acknowledge("INC-aaaa1111", line, NOW)
 
+    assert store.verify_audit() is None
+    assert [kept] == [found.title for found in store.incidents()]
+    assert [kept] == [found.reason for found in store.decisions("INC-aaaa1111")]
     assert [kept] == [found.line for found in store.events(since_ns=NOW, until_ns=NOW + 1)]
     assert [(kept, kept)] == [(found.summary, found.names["node"]) for found in store.open_findings()]
 
@@ -125,7 +130,7 @@ def test_a_nul_in_a_key_column_becomes_a_replacement_character(store: Store) -> 
     store.save(Changes(events=[event(subject=subject)]))
 
     (kept,) = store.events(since_ns=0, until_ns=NOW + 1, subject=subject)
-    assert "c\ufffd1" == kept.subject.cluster
+    assert kept.subject.cluster == "c\ufffd1"
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -152,12 +157,25 @@ def test_any_event_survives(
 @pytest.mark.parametrize("time_ns", [pytest.param(2**63, id="too-late"), pytest.param(-(2**63) - 1, id="too-early")])
 def test_a_time_beyond_64_bits_is_refused_with_the_whole_tick(store: Store, time_ns: int) -> None:
     """Nothing of the tick is kept, and the store goes on working."""
-    with pytest.raises(GiveUp, match="store .*cannot be stored"):
+    with pytest.raises(GiveUp, match=r"store .*cannot be stored"):
         store.save(Changes([finding()], events=[event(time_ns)]))
 
-    assert [] == store.open_findings()
+    assert store.open_findings() == []
     store.save(Changes([finding()]))
     assert [finding()] == store.open_findings()
+
+
+@pytest.mark.parametrize("asked", ["\x00", "\udc80", "x" * 100_000, "'; --"])
+def test_a_hostile_question_is_only_a_question(store: Store, asked: str) -> None:
+    """Ids come out of URLs and chats."""
+    assert store.incident(asked) is None
+    assert store.findings([asked]) == []
+    assert store.decisions(asked) == []
+    assert store.nodes(cluster=asked) == []
+    assert store.events(since_ns=0, until_ns=NOW, subject=Subject(asked, SubjectKind.GPU, asked)) == []
+    assert len(store.readings(Subject(asked, SubjectKind.GPU, asked), asked, 0, NOW)[0]) == 0
+    with pytest.raises(GiveUp, match="no incident"):
+        store.acknowledge(asked, "ann", NOW)
 
 
 def test_the_same_time_with_another_text_is_another_event(store: Store) -> None:
@@ -195,7 +213,7 @@ def test_a_replayed_node_is_not_the_live_one(store: Store) -> None:
     store.save_nodes([*seen, NodeSeen("c2", "n1", "n", Origin.LIVE, NOW, NOW)])
 
     assert seen == store.nodes(cluster="c1")
-    assert 3 == len(store.nodes())
+    assert len(store.nodes()) == 3
 
 
 def test_what_was_saved_is_there_after_closing_and_opening(store_url: str) -> None:
@@ -244,8 +262,8 @@ def test_findings_are_found_by_when_they_were_open(store: Store) -> None:
         )
     )
 
-    assert ["open", "into"] == [f.id for f in store.findings_between(NOW, NOW + SECOND, cluster="c1")]
-    assert ["open", "into", "elsewhere"] == [f.id for f in store.findings_between(NOW, NOW + SECOND)]
+    assert [f.id for f in store.findings_between(NOW, NOW + SECOND, cluster="c1")] == ["open", "into"]
+    assert [f.id for f in store.findings_between(NOW, NOW + SECOND)] == ["open", "into", "elsewhere"]
 
 
 def test_findings_come_in_the_order_asked_for(store: Store) -> None:
