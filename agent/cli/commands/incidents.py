@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from agent.api.words import duration, plain, utc, where
-from agent.cli.client import add_agent_arguments, connect
+from agent.api.words import ago, duration, plain, utc, where
+from agent.cli.client import AgentClient, add_agent_arguments, connect
 from agent.cli.exit_codes import OK, SAID_NO
 from collectors.model import Subject, SubjectKind
 
@@ -47,18 +47,27 @@ def run(args: argparse.Namespace) -> int:
     page: dict[str, Any] = msgspec.json.decode(body)
     if args.json:
         sys.stdout.write(body.decode() + "\n")
+    elif not page["incidents"]:
+        print("No incidents." if args.all else quiet(client, args.cluster, time.time_ns()))
     else:
-        print_incidents(page["incidents"], time.time_ns(), all_of_them=args.all)
+        print_incidents(page["incidents"], time.time_ns())
         if page["next_before"] is not None:
             print(f"(the newest {len(page['incidents'])}; --limit shows more)", file=sys.stderr)
     return SAID_NO if args.check and page["incidents"] else OK
 
 
-def print_incidents(incidents: list[dict[str, Any]], now_ns: int, *, all_of_them: bool) -> None:
-    """The table; a sentence where it would be empty."""
-    if not incidents:
-        print("No incidents." if all_of_them else "No open incidents.")
-        return
+def quiet(client: AgentClient, cluster: str | None, now_ns: int) -> str:
+    """What no open incident means: well, or not known."""
+    nodes = client.get("/v1/nodes", {"cluster": cluster})["nodes"]
+    heard = [node["last_seen_ns"] for node in nodes if node["origin"] == "live"]
+    if not heard:
+        return "No open incidents; but no live collector has sent anything yet, so nothing is known."
+    count = f"{len(heard):,} {'node' if len(heard) == 1 else 'nodes'}"
+    return f"No open incidents. Last word from {count}: {ago(max(heard), now_ns)}."
+
+
+def print_incidents(incidents: list[dict[str, Any]], now_ns: int) -> None:
+    """The table."""
     from agent.cli.tables import print_table
 
     columns = ["ID", "STATE", "SEVERITY", "KIND", "WHERE", "SINCE", "FOR", "ORIGIN", "TITLE"]

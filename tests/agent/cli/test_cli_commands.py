@@ -87,8 +87,12 @@ def test_check_says_by_its_code_whether_an_incident_is_open(
     assert watchstander("incidents", "--check", *arguments)[0] == code
 
 
-def test_no_incident_is_said_in_words(watchstander: Watchstander) -> None:
-    assert watchstander("incidents", "--cluster", "nowhere")[1] == "No open incidents.\n"
+def test_no_open_incident_is_not_said_to_be_well_where_nobody_has_spoken(watchstander: Watchstander) -> None:
+    unknown = watchstander("incidents", "--cluster", "nowhere")[1]
+    well = watchstander("incidents", "--origin", "test")[1]
+
+    assert unknown == "No open incidents; but no live collector has sent anything yet, so nothing is known.\n"
+    assert well.startswith("No open incidents. Last word from 12 nodes: ")
 
 
 @pytest.mark.parametrize(
