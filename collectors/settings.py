@@ -171,7 +171,7 @@ def load_settings(path: Path | None) -> Settings:
         return Settings()
     try:
         raw = path.read_bytes()
-        settings = msgspec.yaml.decode(raw, type=Settings) if raw.strip() else Settings()
+        settings = (msgspec.yaml.decode(raw, type=Settings | None) if raw.strip() else None) or Settings()
         settings.plan()
     except OSError as error:
         raise FixConfiguration(f"settings {path}: {error.strerror}; name a file that can be read") from None
