@@ -185,7 +185,7 @@ def _inject(
     middle = f"{late[len(late) // 2]:.0f} s" if late else "-"
     where = "in jobs of 8 and more" if grouped else "in jobs of 1 to 3"
     print(f"| {name} | {where} | {len(hits)} of {len(chosen)} | {middle} |")
-    for _ in range(200):
+    for _ in range(800):  # past the refractory period
         detector.look(simulated.look(at), METRICS, simulated.subjects, at * SECOND, at * SECOND, simulated.inventory)
         at += TICK_SECONDS
     return at

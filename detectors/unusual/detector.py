@@ -19,9 +19,9 @@ from detectors.unusual.reservoir import Reservoir
 Ints = npt.NDArray[np.int64]
 SMOOTHING = 15
 """Span, in looks, of the trailing mean of the distance: on ASD it raises average precision from .35 to .42."""
-CAP = 10.0
-"""One look's distance counts at most this much: one absurd look cannot open anything by itself."""
-LEVEL = 3.0
+CAP = 4.0
+"""One look's distance counts at most this much: a save of 40 s must have left the trailing mean soon after it ends."""
+LEVEL = 2.0
 """Smoothed distance, in thresholds of the model, at which a look is bad."""
 NOVEL = 4.0
 """Own standard deviations by which at least one metric must have left the subject's own habit: what it has always done
@@ -53,7 +53,7 @@ class Scores:
     """What one look gave, per subject, shape (S,): NaN where it could not be judged."""
 
     distance: Floats
-    """Distance in thresholds of the model: above 1 is rarer than 1 in 1,000 of what was learnt."""
+    """Distance in thresholds of the model: above 1 is rarer than 1 in 100 of what was learnt."""
     smoothed: Floats
     """Its trailing mean."""
     own: Floats
@@ -66,7 +66,7 @@ class UnusualDetector:
     Needs nothing but readings. A GPU with at least three peers in its job is judged by how its readings differ from the
     peers' median, all others by the readings themselves: a job that starts, saves or ends moves all its GPUs alike. The
     detector gathers two bounded samples while it looks; the agent now and then hands `sample(setting)` to `fit_unusual`
-    in a worker and the result to `adopt`. Until then it is not ready. An opinion takes a smoothed distance of 3
+    in a worker and the result to `adopt`. Until then it is not ready. An opinion takes a smoothed distance of 2
     thresholds on 9 of 12 looks AND a metric 4 sigma from the subject's own habit, and names the metrics that drive it.
 
     Fails: a fault that a share of the fleet had while it learnt is normal to it; a change of all GPUs of a job at once
@@ -293,6 +293,6 @@ class UnusualDetector:
             severity=Severity.INFO,
             confidence=0.3,
             summary=f"{inventory.name_of(subject)} reads unlike {against}: {names} (distance "
-            f"{scores.smoothed[position]:.1f}x what 1 in 1,000 looks exceed)",
+            f"{scores.smoothed[position]:.1f}x what 1 in 100 looks exceed)",
             evidence=evidence,
         )

@@ -10,9 +10,10 @@ would else be infinitely unusual. 0.001 to 0.1 score alike on ASD."""
 QUANTILES = (5.0, 95.0)
 QUANTILES_TO_SIGMA = 3.29
 """Width between the 5th and 95th percentile of a normal distribution, in standard deviations."""
-TRIMMED = 0.01
-"""Share of the farthest rows left out of the second fit: a sample of a real fleet holds some faults."""
-THRESHOLD_QUANTILE = 0.999
+THRESHOLD_QUANTILE = 0.99
+"""Rank 0 of every job saves now and then: at 99.9 % its saves alone would set the threshold."""
+NORMAL_SIGMAS = 2.3
+"""The same percentile of a normal distribution, in standard deviations."""
 LEAST_ROWS_PER_METRIC = 20
 
 
@@ -48,13 +49,10 @@ def fit_unusual(rows: Floats, metrics: tuple[str, ...], seed: int) -> UnusualMod
         z = np.where(np.isnan(z), 0.0, z)
         inner_mean, inner = _inverse_covariance(PCA, z, seed)
         far = _distances(z, inner_mean, inner)
-        near = far <= np.quantile(far, 1 - TRIMMED)
-        inner_mean, inner = _inverse_covariance(PCA, z[near], seed)
-        far = _distances(z, inner_mean, inner)
         count = int(used.sum())
-        # the same percentile of a normal distribution of as many metrics is the least: a sample without any tail is
-        # short, not clean
-        threshold = max(float(np.quantile(far, THRESHOLD_QUANTILE)), count + 3.1 * float(np.sqrt(2.0 * count)))
+        # what normal readings would give is the least: a sample without any tail is short, not clean
+        least = count + NORMAL_SIGMAS * float(np.sqrt(2.0 * count))
+        threshold = max(float(np.quantile(far, THRESHOLD_QUANTILE)), least)
         mean[used] = inner_mean
         precision[np.ix_(used, used)] = inner
     return UnusualModel(

@@ -33,7 +33,7 @@ class UnusualModel:
     precision: Floats
     """Inverse covariance of the scaled readings, 0 in rows and columns not used, shape (F, F)."""
     threshold: float
-    """The 99.9th percentile of the sample's own squared distances."""
+    """The 99th percentile of the sample's own squared distances."""
     rows: int
     """How many rows it was learnt from."""
 
@@ -49,7 +49,7 @@ class UnusualModel:
         return z
 
     def distance(self, z: Floats) -> Floats:
-        """Squared distance of scaled readings (F, S) over the threshold, shape (S,): above 1 is 1 in 1,000 or rarer."""
+        """Squared distance of scaled readings (F, S) over the threshold, shape (S,): above 1 is 1 in 100 or rarer."""
         far = np.einsum("fs,fs->s", z, self.precision @ z)
         relative: Floats = np.maximum(far / np.float32(self.threshold), np.float32(0.0))
         return relative
