@@ -47,7 +47,9 @@ class CheckLine:
     def text(self) -> str:
         """For people."""
         mark = {Verdict.YES: "ok  ", Verdict.NOTE: "note", Verdict.NO: "NO  "}[self.verdict]
-        return f"{mark}  {self.name:<14} {self.says}" + (f"; {self.do}" if self.do else "")
+        line = f"{mark}  {self.name:<14} {self.says}" + (f"; {self.do}" if self.do else "")
+        # File names and answers are others' words: a terminal must not obey them.
+        return "".join(c if c.isprintable() else "?" for c in line)
 
 
 def as_json(lines: list[CheckLine]) -> str:
@@ -255,7 +257,8 @@ def _judge(endpoint: Endpoint, status: int, headers: dict[str, Any], *, had_toke
         yield CheckLine("token", Verdict.NO, "too many wrong credentials from here", "wait a minute, then check again")
     elif status == 421:
         leader = headers.get("location") or headers.get("watchstander-leader") or "unknown"
-        yield CheckLine("token", Verdict.NOTE, f"not tried: this agent is a standby; the leader is {leader[:200]!r}")
+        says = f"not tried: this agent is a standby; the leader is {leader[:200]!r}"
+        yield CheckLine("token", Verdict.NOTE, says, "check again with --agent set to that")
     elif status == 503:
         yield CheckLine("token", Verdict.NOTE, "accepted, but the agent takes no batches now", "see the agent's log")
     else:
