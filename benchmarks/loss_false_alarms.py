@@ -79,9 +79,9 @@ def false_alarms(logs: dict[str, list[Figures]], first: int) -> None:
     for name, lines in logs.items():
         for every in (1, 10, 40):
             kept = [line for line in lines[::every] if line[0] >= first]
-            began = time.perf_counter()
+            began = time.process_time()
             found = openings(kept)
-            cost = (time.perf_counter() - began) / max(len(kept), 1) * 1e6
+            cost = (time.process_time() - began) / max(len(kept), 1) * 1e6
             counts = Counter(opening.kind for _, opening in found)
             cells = " | ".join(str(counts[kind]) for kind in LossDetector.kinds)
             print(f"| {name} | {every} | {len(kept)} | {cells} | {cost:.1f} |")
