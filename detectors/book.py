@@ -45,10 +45,10 @@ class Book:
         """Whether any open finding is about this subject or relates to it."""
         return subject in self._count
 
-    def restore(self, findings: Iterable[tuple[Finding, str]]) -> None:
-        """Take over findings (with their marks) that were open before a restart."""
-        for finding, mark in findings:
-            self._put((finding.kind, finding.subject, mark), finding)
+    def restore(self, findings: Iterable[Finding]) -> None:
+        """Take over findings that were open before a restart."""
+        for finding in findings:
+            self._put((finding.kind, finding.subject, finding.mark), finding)
 
     def apply(self, opinions: Iterable[Opinion], inventory: Inventory, now_ns: int) -> list[Finding]:
         """Findings that opened, cleared or gained evidence, in the order in which they were said."""
@@ -90,6 +90,7 @@ class Book:
             evidence=opening.evidence[:MOST_EVIDENCE],
             related=_relations(opening, inventory),
             names=about,
+            mark=opening.mark,
         )
 
     def _put(self, key: Key, finding: Finding) -> None:

@@ -13,8 +13,8 @@ RISES = 5
 """Rises running. Allocators step up a few times while a job warms up, then plateau; a restore is one step."""
 RISE_SHARE, SUM_SHARE = 0.002, 0.05
 """Of the card: each rise at least, and all together at least."""
-RUN_S = 15.0
-"""Rises further apart than this are not one run: three batches of the calm plan."""
+RUN_LOOKS = 3
+"""Rises further apart than this many looks are not one run: a restore's one step is not the start of a leak."""
 SLOW_MINUTES = 8
 """Rises of the minute's LEAST use, running: what an allocator frees and takes within a minute does not count."""
 SLOW_SUM_SHARE = 0.02
@@ -25,7 +25,7 @@ class GpuMemoryLeak(LookDetector):
 
     rises eight minutes running, 2 % of the card in all. Only once the GPU is in steady load (warm-up is over); the
     summary says when the card is full at this slope. A job that legitimately grows its cache for eight minutes looks
-    the same. Clears when memory falls, or after fifteen seconds without a rise (fast) or at the first minute without (slow).
+    the same. Clears when memory falls, or after three looks without a rise (fast), or a minute without (slow).
     Source: the recordings study (fast), and leaks of MB a step (slow: slope against what is left).
     """
 
@@ -38,6 +38,7 @@ class GpuMemoryLeak(LookDetector):
         self._start_ns = np.zeros(0, np.int64)
         self._rises = np.zeros(0, np.int64)
         self._rise_ns = np.zeros(0, np.int64)
+        self._look_ns = np.zeros(0, np.int64)
         self._minute = np.zeros(0, np.int64)
         self._least = np.full(0, np.inf, np.float32)
         self._before = np.full(0, np.nan, np.float32)
@@ -67,7 +68,9 @@ class GpuMemoryLeak(LookDetector):
         self._rises[cols] = np.where(fell, 0, self._rises[cols] + rose)
         self._rise_ns[cols] = np.where(rose, times, self._rise_ns[cols])
         self._last[cols] = used
-        quiet = (self._rises[cols] > 0) & (times - self._rise_ns[cols] > RUN_S * NS)
+        apart = np.maximum(times - self._look_ns[cols], NS)
+        self._look_ns[cols] = times
+        quiet = (self._rises[cols] > 0) & (times - self._rise_ns[cols] > RUN_LOOKS * apart)
         self._rises[cols] = np.where(quiet, 0, self._rises[cols])
         with np.errstate(invalid="ignore"):
             bad = (self._rises[cols] >= RISES) & rose & (used - self._start[cols] >= SUM_SHARE * total)

@@ -33,6 +33,9 @@ LOW_L = 0.5
 GONE_SHARE = 0.10
 """Memory back within this share of empty: the process has left."""
 LONGEST_LOOK_S = 15.0
+ENERGY_COVERS = 1.6
+"""The energy counter is dear (3 to 4 ms on an H200) and read every 5 s: between, and in the look whose difference
+reaches back over several others, the power gauge speaks."""
 SHORT_LOOK_S = 2.5
 """Over a shorter span the energy counter's own steps (20 to 100 ms) are noise: the power gauge, which the driver
 averages over a second on current cards, has half the say."""
@@ -54,6 +57,8 @@ class Habits:
     """Looks kept for the window; more for recordings played at their own 5 Hz."""
     empty_bytes: Floats = field(default_factory=_f)
     held_bytes: Floats = field(default_factory=_f)
+    total_bytes: Floats = field(default_factory=_f)
+    """Size of the card as its gauge last said."""
     idle_watts: Floats = field(default_factory=_f)
     busy_watts: Floats = field(default_factory=_f)
     busy_hertz: Floats = field(default_factory=_f)
@@ -109,6 +114,7 @@ class Habits:
         at = np.flatnonzero(~np.isnan(frame.gauge("gpu_utilization_ratio")))
         cols, times = frame.cols[at], frame.times_ns[at]
         self.grow(int(frame.cols.max()) + 1)
+        self.total_bytes[frame.cols] = _or(frame.gauge("gpu_memory_total_bytes"), self.total_bytes[frame.cols])
         if not len(at):
             return at
         now = frame.gauge("gpu_utilization_ratio")[at]
@@ -117,9 +123,9 @@ class Habits:
         hertz = frame.gauge("gpu_sm_clock_hertz")[at]
         memory = frame.gauge("gpu_memory_used_bytes")[at]
         processes = frame.gauge("gpu_processes")[at]
-        watts = self._watts(frame, at)
+        watts = self._watts(frame, at, cols, times)
         span_s = np.minimum((times - self.last_ns[cols]) / NS, 1e6).astype(np.float32)
-        self._hold_memory(cols, memory, processes, frame.gauge("gpu_memory_total_bytes")[at], now, times)
+        self._hold_memory(cols, memory, processes, now, times)
         self._learn(cols, times, span_s, now, watts, hertz)
         load = self._load(cols, watts)
         self.utilisation[cols], self.watts[cols], self.load[cols] = now, watts, load
@@ -145,22 +151,22 @@ class Habits:
         self._ring_ns[:, cols] = 0
         self.category[cols] = UNKNOWN
 
-    def _watts(self, frame: Frame, at: Ints) -> Floats:
-        span = frame.span("gpu_energy_joules_total")[at]
-        mean = frame.rate("gpu_energy_joules_total")[at]
-        use = ~np.isnan(mean) & (span <= LONGEST_LOOK_S) & (mean < 1e5)
+    def _watts(self, frame: Frame, at: Ints, cols: Ints, times: Ints) -> Floats:
+        """Mean power since the look before: by the energy counter where it covers just that, else the power gauge."""
+        span, mean = frame.span("gpu_energy_joules_total")[at], frame.rate("gpu_energy_joules_total")[at]
         gauge = frame.gauge("gpu_power_watts")[at]
+        since = (times - self.last_ns[cols]) / NS
+        use = ~np.isnan(mean) & (span <= LONGEST_LOOK_S) & (mean < 1e5)
+        use &= np.isnan(gauge) | (span <= ENERGY_COVERS * since)
         both = np.where((span < SHORT_LOOK_S) & ~np.isnan(gauge), (mean + gauge) / 2, mean)
         watts: Floats = np.where(use, both, gauge).astype(np.float32)
         return watts
 
-    def _hold_memory(
-        self, cols: Ints, memory: Floats, processes: Floats, total: Floats, now: Floats, times: Ints
-    ) -> None:
+    def _hold_memory(self, cols: Ints, memory: Floats, processes: Floats, now: Floats, times: Ints) -> None:
         known = ~np.isnan(memory)
         unseen = known & np.isnan(self.empty_bytes[cols])
         # never seen empty: the driver keeps under 1 % of the card (0.6 of 141 GB); 1.5 GB where the size is unknown
-        reserve = np.where(np.isnan(total), 1.5e9, 0.01 * total)
+        reserve = _or(0.01 * self.total_bytes[cols], np.full(len(cols), 1.5e9, np.float32))
         nothing_runs = (processes == 0) | (np.isnan(processes) & (now <= 0.05) & (memory <= 2 * reserve))
         first = np.where(nothing_runs, memory, np.minimum(memory, reserve))
         empty = np.where(unseen, first, self.empty_bytes[cols])

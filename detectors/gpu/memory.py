@@ -7,10 +7,9 @@ from detectors.view import View
 
 
 def total_bytes(view: View, at: Ints) -> Floats:
-    """Size of each card at some positions: by its gauge, else by its facts; NaN where nobody has told."""
-    gauge = view.frame.gauge("gpu_memory_total_bytes")[at]
-    total: Floats = gauge.copy()
-    for k in np.flatnonzero(np.isnan(gauge)):
+    """Size of each card at some positions: as its gauge last said, else by its facts; NaN where nobody has told."""
+    total: Floats = view.habits.total_bytes[view.frame.cols[at]].copy()
+    for k in np.flatnonzero(np.isnan(total)):
         told = view.inventory.attribute(view.subject(int(at[k])), "memory_total_bytes")
         total[k] = float(told) if told else np.nan
     return total

@@ -59,8 +59,7 @@ class Case:
                 watts, busy = self.mean(look.watts, guilty), self.mean(look.utilisation, guilty)
                 load = self.mean(look.load, guilty)
                 text = f"{whose}: {watts:.0f} W at {busy:.0%} utilisation, {max(load, 0):.0%} of the habitual load"
-                metric = "gpu_power_watts" if guilty else "gpu_utilization_ratio"
-                said.append(Evidence(text, look.time_ns, metric, watts, None, "watts", source="nvml"))
+                said.append(Evidence(text, look.time_ns, "gpu_power_watts", watts, None, "watts", source="nvml"))
         return tuple(said)
 
     def log_evidence(self) -> tuple[Evidence, ...]:

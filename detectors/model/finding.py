@@ -48,3 +48,5 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     """Other subjects it touches: the job of a rank, the node of a GPU, the ranks that wait."""
     names: dict[str, str] = {}
     """For people and for JSON: `node`, `gpu` (index), `rank`, `job` by name, where known."""
+    mark: str = ""
+    """Tells apart conditions of one kind on one subject that are open side by side: the code of an Xid, say."""

@@ -1,0 +1,41 @@
+"""Findings as JSON lines, one a line, for scoring and for programs."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from collectors.errors import FixConfiguration
+from detectors.model import Finding
+
+
+def finding_line(finding: Finding) -> dict[str, Any]:
+    """One finding: `kind`, `opened_at`, `since`, `cleared_at` (Unix s or null), `subject` by name, its evidence.
+
+    `subject` holds `node`, `gpu` (index), `rank` and `job`, each where known; index and rank are numbers.
+    """
+    subject: dict[str, Any] = dict(finding.names)
+    for key in ("gpu", "rank"):
+        if str(subject.get(key, "")).isdigit():
+            subject[key] = int(subject[key])
+    return {
+        "id": finding.id,
+        "kind": finding.kind.value,
+        "opened_at": finding.opened_ns / 1e9,
+        "since": finding.since_ns / 1e9,
+        "cleared_at": None if finding.cleared_ns is None else finding.cleared_ns / 1e9,
+        "subject": subject,
+        "severity": finding.severity.value,
+        "confidence": finding.confidence,
+        "summary": finding.summary,
+        "evidence": [evidence.text for evidence in finding.evidence],
+    }
+
+
+def write_findings(path: Path, findings: Iterable[Finding]) -> None:
+    """Write them in the order in which they opened; FixConfiguration where the file cannot be written."""
+    lines = [json.dumps(finding_line(f)) for f in sorted(findings, key=lambda f: (f.opened_ns, f.id))]
+    try:
+        path.write_text("".join(line + "\n" for line in lines))
+    except OSError as error:
+        raise FixConfiguration(f"{path}: cannot be written ({error.strerror}); name another file") from None
