@@ -77,7 +77,7 @@ class Worker:
         self._sightings = Sightings()
         self._sightings_ns = int(sightings_seconds * _NANOSECONDS)
         self._next_sightings_ns = 0
-        self._line: queue.SimpleQueue[Entry | int | None] = queue.SimpleQueue()
+        self._line: queue.SimpleQueue[Sequence[Entry] | int | None] = queue.SimpleQueue()
         self._put_bytes = 0
         self._done_bytes = 0
         self._position = 0
@@ -95,9 +95,8 @@ class Worker:
 
     def deliver(self, entries: Sequence[Entry]) -> None:
         """Batches that are on disk, in the order of the log."""
-        for entry in entries:
-            self._put_bytes += weight(entry.batch)
-            self._line.put(entry)
+        self._put_bytes += sum(weight(entry.batch) for entry in entries)
+        self._line.put(entries)
 
     def pass_time(self, settled_ns: int) -> None:
         """No batch stamped before this will come any more."""
@@ -139,10 +138,13 @@ class Worker:
             if item is None:
                 self._step(self._finish)
                 return
-            self._step(lambda: self._work_off(item))  # noqa: B023 - run at once
-            if isinstance(item, Entry):
-                self._done_bytes += weight(item.batch)
-                self._position = item.end
+            if isinstance(item, int):
+                self._step(lambda: self._pass_time(item))  # noqa: B023 - run at once
+                continue
+            for entry in item:
+                self._step(lambda: self._work_off(entry))  # noqa: B023 - run at once
+                self._done_bytes += weight(entry.batch)
+                self._position = entry.end
 
     def _step(self, step: Callable[[], None]) -> None:
         """The body of this thread's outermost loops: one bad batch must not stop the watch."""
@@ -193,14 +195,11 @@ class Worker:
             self._timed(lambda: space.advance(min(record.received_ns, stored_ns)))
         self._receive(batch, record.received_ns, kept_ns)
 
-    def _work_off(self, item: Entry | int) -> None:
-        if isinstance(item, Entry):
-            self.counts.batches += 1
-            if item.batch.origin is Origin.LIVE:
-                self._recent.append((item.received_ns, item.start))
-            self._receive(item.batch, item.received_ns)
-        else:
-            self._pass_time(item)
+    def _work_off(self, entry: Entry) -> None:
+        self.counts.batches += 1
+        if entry.batch.origin is Origin.LIVE:
+            self._recent.append((entry.received_ns, entry.start))
+        self._receive(entry.batch, entry.received_ns)
 
     def _receive(self, batch: Batch, received_ns: int, kept_ns: int = 0) -> None:
         space = self._spaces.space_for(batch)
