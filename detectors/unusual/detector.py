@@ -26,7 +26,7 @@ LEVEL = 2.0
 NOVEL = 4.0
 """Own standard deviations by which at least one metric must have left the subject's own habit: what it has always done
 is odd, not unusual."""
-BAD, OF, CLEAN = 9, 12, 24
+BAD, OF, CLEAN = 16, 20, 24
 """Looks: bad ones of the last that open, and clean ones that clear."""
 REFRACTORY_NS = 3600 * 1_000_000_000
 """After it has cleared, the same subject says nothing for an hour: refractory periods are worth 7 to 10 NAB points."""
@@ -67,7 +67,7 @@ class UnusualDetector:
     peers' median, all others by the readings themselves: a job that starts, saves or ends moves all its GPUs alike. The
     detector gathers two bounded samples while it looks; the agent now and then hands `sample(setting)` to `fit_unusual`
     in a worker and the result to `adopt`. Until then it is not ready. An opinion takes a smoothed distance of 2
-    thresholds on 9 of 12 looks AND a metric 4 sigma from the subject's own habit, and names the metrics that drive it.
+    thresholds on 16 of 20 looks AND a metric 4 sigma from the subject's own habit, and names the metrics that drive it.
 
     Fails: a fault that a share of the fleet had while it learnt is normal to it; a change of all GPUs of a job at once
     is none; a rank with a duty of its own (a save that lasts minutes) is told until it has been learnt.
