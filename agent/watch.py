@@ -6,6 +6,7 @@ Agent, replay and demo all drive this one object, so that a replay gives what th
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from agent.learning import Fits, InlineFits
 from collectors.model import Batch, Event, EventKind, Origin
 from detectors.correlation.correlator import Correlator
 from detectors.engine import Engine
@@ -56,8 +57,13 @@ class Watch:
         rules: Iterable[Compiled] | None = None,
         mode: Mode = Mode.AUDIT,
         depth: int = 10,
+        fits: Fits | None = None,
     ) -> None:
-        """`rules` default to the policy that ships. `depth`: looks kept a GPU (`detectors.engine.Engine`)."""
+        """`rules` default to the policy that ships. `depth`: looks kept a GPU (`detectors.engine.Engine`).
+
+        `fits`: where models are learnt, within the tick by default.
+        """
+        self._fits = fits or InlineFits()
         self.engine = Engine(origin, depth)
         self.correlator = Correlator(cluster)
         self.policy = PolicyEngine(tuple(rules) if rules is not None else default_rules(), mode)
@@ -100,6 +106,7 @@ class Watch:
             self._findings[finding.id] = finding
         changes.incidents = self.correlator.update(changes.findings, now_ns)
         self._decide(changes, now_ns)
+        self._fits.poll(self.engine.unusual, now_ns)
         self._forget(now_ns)
         return changes
 

@@ -22,6 +22,7 @@ from detectors.model import Finding, Inventory
 from detectors.registry import LOOK_DETECTORS, SITUATION_DETECTORS
 from detectors.silence.clock_offset import ClockOffset
 from detectors.silence.telemetry_lost import TelemetryLost
+from detectors.unusual.learning import UnusualLearner
 from detectors.view import Jobs, LookDetector, View
 
 ENDED_S = 5.0
@@ -43,6 +44,7 @@ class Engine:
     habits: Habits = field(init=False)
     clocks: ClockOffset = field(default_factory=ClockOffset)
     silence: TelemetryLost = field(init=False)
+    unusual: UnusualLearner = field(default_factory=UnusualLearner)
     frames: FrameBuilder = field(init=False)
     looks: tuple[LookDetector, ...] = field(init=False)
     joint: JointDetectors = field(init=False)
@@ -85,6 +87,7 @@ class Engine:
         out = Opinions()
         for listener in self.listeners:
             out.said.extend(listener.on_time(now_ns))
+        out.said.extend(self.unusual.on_time(self.columns, self.inventory, now_ns))
         self.silence.on_time(self.columns, self.inventory, now_ns, out)
         self.clocks.on_time(self.inventory, now_ns, out)
         self._apply(out, now_ns, changed)
@@ -108,6 +111,7 @@ class Engine:
 
     def _look(self, frame: Frame, now_ns: int, changed: dict[str, Finding]) -> None:
         self.silence.saw(frame, now_ns)
+        self.unusual.saw(frame)
         self.habits.grow(len(self.columns))
         self._freeze(frame)
         at = self.habits.look(frame)

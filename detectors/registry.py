@@ -25,6 +25,7 @@ from detectors.job.training_stall import TrainingStall
 from detectors.loss import LossDetector
 from detectors.silence.clock_offset import ClockOffset
 from detectors.silence.telemetry_lost import TelemetryLost
+from detectors.unusual import UnusualDetector
 from detectors.view import LookDetector
 
 LOOK_DETECTORS: tuple[type[LookDetector], ...] = (
@@ -55,5 +56,6 @@ EVENT_DETECTORS: tuple[type[EventDetector], ...] = (
     LossDetector,
 )
 SILENCE_DETECTORS = (TelemetryLost, ClockOffset)
-DETECTORS = (*LOOK_DETECTORS, *SITUATION_DETECTORS, *EVENT_DETECTORS, *SILENCE_DETECTORS)
+LEARNT_DETECTORS = (UnusualDetector,)
+DETECTORS = (*LOOK_DETECTORS, *SITUATION_DETECTORS, *EVENT_DETECTORS, *SILENCE_DETECTORS, *LEARNT_DETECTORS)
 """Every detector class: `kinds`, `needs`, and a docstring that says what it detects, from what, and where it fails."""

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 
+from agent.learning import BackgroundFits
 from agent.server.spaces import Watching
 from agent.store.store import Store
 from agent.watch import Watch
@@ -16,7 +17,7 @@ def watch_maker(store: Store) -> Callable[[Origin, str], Watching]:
     """For `Spaces`. What is not live begins empty: it is played from its beginning."""
 
     def make(origin: Origin, cluster: str) -> Watch:
-        watch = Watch(origin, cluster)
+        watch = Watch(origin, cluster, fits=BackgroundFits() if origin is Origin.LIVE else None)
         if origin is Origin.LIVE:
             try:
                 _restore(watch, store, cluster)

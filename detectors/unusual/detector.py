@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from collectors.model import Subject
-from detectors.contract import Clearing, Opening, Opinion
+from detectors.contract import Clearing, Needs, Opening, Opinion
 from detectors.model import Evidence, FindingKind, Inventory, Severity
 from detectors.persistence import Persistence
 from detectors.unusual.habit import OwnHabit
@@ -74,6 +74,8 @@ class UnusualDetector:
     """
 
     kinds: tuple[FindingKind, ...] = (FindingKind.UNUSUAL,)
+    needs = Needs(metrics=("gpu_utilization_ratio", "gpu_power_watts", "gpu_sm_clock_hertz"), history_seconds=1800.0)
+    """Half an hour of looks before the first model (`detectors.unusual.learning`); more gauges are used where there."""
 
     def __init__(self, metrics: tuple[str, ...], seed: int = 0) -> None:
         self.metrics = metrics
