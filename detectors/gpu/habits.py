@@ -25,6 +25,7 @@ IDLE_SHARE = 0.18
 """P_idle as a share of P_busy where it has never been seen: 126 W of 692 W on the H200."""
 WINDOW_S = 6.3
 """Looks of the last six seconds make a GPU's class; 5.4 s was the longest benign stall (a checkpoint save)."""
+NEWEST_S = 3.2
 LEAST_SPAN_S = 4.9
 """A window that covers less says nothing yet."""
 STILL_L, STILL_UTILISATION = 0.08, 0.15
@@ -85,6 +86,8 @@ class Habits:
     """Mean over the window of the least utilisation of each look."""
     window_active: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     """Looks of the window with more load than a still GPU's."""
+    window_stirs: Bools = field(default_factory=lambda: np.zeros(0, np.bool_))
+    """Whether any of the window's newest looks (`NEWEST_S`) shows such load: activity that goes on, not its tail."""
     window_start_ns: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     _try_watts: Floats = field(default_factory=_f)
     _try_hertz: Floats = field(default_factory=_f)
@@ -141,6 +144,11 @@ class Habits:
         above = self.memory_bytes[cols] - self.empty_bytes[cols]
         held: Bools = above > np.maximum(256 * 2**20, 0.25 * self.empty_bytes[cols])
         return held
+
+    def free(self, cols: Ints) -> Bools:
+        """Whether the card is known to hold no process: an unknown use of memory is not free."""
+        free: Bools = ~np.isnan(self.memory_bytes[cols]) & ~self.held(cols)
+        return free
 
     def forget(self, cols: Ints) -> None:
         """The job has left these GPUs: the next one learns its own habits."""
@@ -254,7 +262,9 @@ class Habits:
         )
         self.window_utilisation[cols] = total[1]
         self.window_clock[cols], self.window_clock_max[cols], self.window_power[cols] = total[3], most[3], total[4]
-        self.window_active[cols] = (inside & (ring[0] >= STILL_L)).sum(axis=0)
+        active = inside & (ring[0] >= STILL_L)
+        self.window_active[cols] = active.sum(axis=0)
+        self.window_stirs[cols] = (active & (ages <= NEWEST_S * NS)).any(axis=0)
         self.window_start_ns[cols] = times - oldest
         # by the mean: ranks that wait for a loader's bursts work for a moment in each
         spin = (least[1] >= SPIN_UTILISATION) & (total[0] < SPIN_L)

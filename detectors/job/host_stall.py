@@ -8,7 +8,7 @@ from detectors.book import Book
 from detectors.contract import Clearing, Needs, Opening, Opinion
 from detectors.frame import NS
 from detectors.job.rhythm import Rhythms
-from detectors.model import Evidence, FindingKind, Inventory, Severity
+from detectors.model import Evidence, Finding, FindingKind, Inventory, Severity
 
 DATA_SHARE = 0.5
 """Of the gap: the resuming step waited this much of it for data."""
@@ -16,6 +16,8 @@ HOST_SHARE = 0.1
 """Of the gap: it waited no more than this, although the line speaks for (nearly) the whole gap."""
 SPOKEN_FOR_STEPS = 2
 """The wait that a line states belongs to one step: a line that stands for ten may hide it in another."""
+LEAST_GAP_S = 4.0
+"""A stall lasts six seconds at least; a shorter gap is not the one that ends it."""
 OVER_S = 3.0
 
 
@@ -33,16 +35,20 @@ class HostStall:
     rhythms: Rhythms
     kinds = (FindingKind.HOST_STALL, FindingKind.DATALOADER_STALL)
     needs = Needs(events=(EventKind.TRAINING_STEP,), history_steps=8)
+    _adopted: set[Subject] = field(default_factory=set)
     _over: dict[tuple[FindingKind, Subject], int] = field(default_factory=dict)
 
     def on_event(self, event: Event, inventory: Inventory, now_ns: int) -> Iterable[Opinion]:
         """A step line, after the rhythm has taken it in."""
         job = event.subject
+        if event.kind is EventKind.TRAINING_STEP and job in self._adopted:
+            self._adopted.discard(job)
+            self._over[FindingKind.HOST_STALL, job] = now_ns
         if event.kind is not EventKind.TRAINING_STEP or not self.book.is_open(FindingKind.TRAINING_STALL, job):
             return
         rhythm = self.rhythms.of(job)
         gap = rhythm.gaps[-1] if rhythm.gaps else None
-        if gap is None or gap.end_ns != event.time_ns or gap.data_wait_s is None:
+        if gap is None or gap.end_ns != event.time_ns or gap.data_wait_s is None or gap.seconds < LEAST_GAP_S:
             return
         share = gap.data_wait_s / max(gap.seconds, 1e-9)
         speaks = gap.steps <= SPOKEN_FOR_STEPS or rhythm.logs_slow_steps
@@ -75,6 +81,11 @@ class HostStall:
             if now_ns - opened_ns > OVER_S * NS:
                 del self._over[kind, job]
                 yield Clearing(kind, job, "the job steps again")
+
+    def adopt(self, finding: Finding) -> None:
+        """Open since before a restart: over with the next step line. Waiting for data is judged by the GPUs as well."""
+        if finding.kind is FindingKind.HOST_STALL:
+            self._adopted.add(finding.subject)
 
     def ready(self, subject: Subject) -> bool:
         """Once the job's usual gap is known."""

@@ -13,6 +13,8 @@ from collectors.model import Event, EventKind, Subject
 from detectors.frame import NS
 
 GAPS_KEPT = 128
+AT_ONCE_S = 0.01
+"""Lines closer than this were written at once (a buffered log): they are one gap."""
 LEARN_GAPS = 8
 """Lines before the usual gap counts; the first ones carry compilation."""
 SAVE_LIMIT_S = 600.0
@@ -42,7 +44,10 @@ class Gap:
     seconds: float
     steps: int
     data_wait_s: float | None
+    """The longest wait that its lines state."""
     step_time_s: float | None
+    waited_s: float | None = None
+    """The waits that its lines state, each weighted by the steps that its line stands for."""
 
 
 @dataclass(slots=True)
@@ -109,11 +114,11 @@ class Rhythm:
 
         A line speaks for its own step only, so it is weighted by the steps that it stands for.
         """
-        told = [g for g in self.gaps_since(since_ns) if g.data_wait_s is not None]
+        told = [g for g in self.gaps_since(since_ns) if g.waited_s is not None]
         total = sum(g.seconds for g in told)
         if not told or total <= 0:
             return None
-        return min(1.0, sum((g.data_wait_s or 0.0) * max(g.steps, 1) for g in told) / total)
+        return min(1.0, sum(g.waited_s or 0.0 for g in told) / total)
 
     def slowed_since_ns(self, now_ns: int) -> int:
         """Since when every step has taken 1.5 times its habit or more; 0: it has not."""
@@ -167,21 +172,31 @@ class Rhythm:
             steps = 1
             if step is not None and self.last_step is not None:
                 steps = int(step - self.last_step)
-            if steps > 0:
-                gap = Gap(
-                    now_ns,
-                    (now_ns - self.last_step_ns) / NS,
-                    steps,
-                    event.values.get("data_wait_seconds"),
-                    event.values.get("step_time_seconds"),
-                )
-                if not announced:
-                    self.gaps.append(gap)
-                    self._learn(gap, quiet=quiet)
+            if steps > 0 and not announced:
+                self._take(event, steps, quiet=quiet)
         else:
             self.first_step_ns = now_ns
         self.last_step, self.last_step_ns = step, now_ns
         self.ended_ns = self.crashed_ns = 0
+
+    def _take(self, event: Event, steps: int, *, quiet: bool) -> None:
+        now_ns, wait = event.time_ns, event.values.get("data_wait_seconds")
+        seconds, step_time = (now_ns - self.last_step_ns) / NS, event.values.get("step_time_seconds")
+        waited = None if wait is None else wait * steps
+        if seconds < AT_ONCE_S and self.gaps:
+            last = self.gaps[-1]
+            self.gaps[-1] = Gap(
+                last.end_ns,
+                last.seconds,
+                last.steps + steps,
+                _greatest(last.data_wait_s, wait),
+                _greatest(last.step_time_s, step_time),
+                waited if last.waited_s is None else last.waited_s + (waited or 0.0),
+            )
+            return
+        if self.gaps:
+            self._learn(self.gaps[-1], quiet=quiet)
+        self.gaps.append(Gap(now_ns, seconds, steps, wait, step_time, waited))
 
     def _learn(self, gap: Gap, *, quiet: bool) -> None:
         usual = self._usual_gap_s
@@ -194,6 +209,11 @@ class Rhythm:
         if len(self._usual) >= LEARN_GAPS and (usual is None or len(self._usual) % LEARN_GAPS == 0):
             self._usual_gap_s = median(seconds for seconds, _ in self._usual)
             self._usual_steps = round(median(steps for _, steps in self._usual))
+
+
+def _greatest(one: float | None, other: float | None) -> float | None:
+    known = [value for value in (one, other) if value is not None]
+    return max(known) if known else None
 
 
 @dataclass(slots=True)

@@ -27,20 +27,20 @@ FULL_SPEED_L = 0.8
 """A look at or above this is a second of full speed: no slow kind holds across one."""
 BUSY_U = 0.9
 PROGRESS_MARGIN_NS = NS // 2
-LATE_LOG_GAP_S = 2.0
-"""A job that prints a line less often than this cannot disprove progress within one window."""
 UNIFORM_GAPS = 3
 LONG_GAP, SHORT_GAP, SHORT_SHARE = 5.0, 2.0, 0.25
 """Bursts: W prefetching workers deliver W batches, then a wait. A slow host delays every step alike."""
-UNDECIDED_S = 10.0
-"""How long a late rank may stay undecided between its loader and its host."""
+UNDECIDED_S = 8.0
+"""How long a late rank may stay undecided between its loader and its host: two waits of a loader are seen by then."""
 
 
 class Situation(Enum):
     """What all ranks together say."""
 
+    NOT_READY = "not ready"
+    """Not enough has been seen of its GPUs to say anything: no habit yet, or no window without a hole."""
     UNKNOWN = "unknown"
-    """Not enough has been seen since the last change."""
+    """Seen, and undecided: something has just changed."""
     WORKING = "working"
     EXCUSED = "excused"
     """No steps, but the log has announced a save, an evaluation, a start."""
@@ -101,14 +101,19 @@ class Judge:
     def look(self, cols: Ints, habits: Habits, rhythm: Rhythm | None, time_ns: int) -> JobLook:
         """`cols`: the job's GPUs; `time_ns`: the instant of the newest look."""
         ranks = cols[habits.armed[cols]]
-        situation, since_ns, guilty, share = self._judge(ranks, habits, rhythm, time_ns)
+        if not len(ranks) and len(cols) and habits.free(cols).all():
+            # their habits are forgotten (the job has left, or the agent came later), and no process is on the cards
+            situation, since_ns, guilty, share = Situation.ENDED, time_ns, ranks, None
+        else:
+            situation, since_ns, guilty, share = self._judge(ranks, habits, rhythm, time_ns)
         pauses = (Situation.STALLED, Situation.HUNG)
-        if self._last in pauses and situation not in pauses:
+        if self._last in pauses and situation not in (*pauses, Situation.NOT_READY):
             self.fresh_after_ns = time_ns
             situation = Situation.UNKNOWN
-        if situation not in (Situation.LATE_RANK, Situation.LATE_INPUT, Situation.UNKNOWN):
+        if situation not in (Situation.LATE_RANK, Situation.LATE_INPUT, Situation.UNKNOWN, Situation.NOT_READY):
             self.late_since_ns = 0
-        self._last = situation
+        if situation is not Situation.NOT_READY:
+            self._last = situation
         gaps = rhythm.gaps_since(since_ns) if rhythm else []
         return JobLook(
             situation,
@@ -131,7 +136,7 @@ class Judge:
     ) -> tuple[Situation, int, Ints, float | None]:
         nobody = np.zeros(0, np.int64)
         if not len(ranks):
-            return Situation.UNKNOWN, time_ns, nobody, None
+            return Situation.NOT_READY, time_ns, nobody, None
         category = habits.category[ranks]
         gone = category == GONE
         if gone.all():
@@ -143,7 +148,9 @@ class Judge:
         start_ns = int(habits.window_start_ns[ranks].min())
         if rhythm and rhythm.excuse(time_ns):
             return Situation.EXCUSED, start_ns, nobody, None
-        if (category == UNKNOWN).any() or start_ns < self.fresh_after_ns:
+        if (category == UNKNOWN).any():
+            return Situation.NOT_READY, start_ns, nobody, None
+        if start_ns < self.fresh_after_ns:
             return Situation.UNKNOWN, start_ns, nobody, None
         if rhythm and start_ns < rhythm.announced_end_ns:
             return Situation.UNKNOWN, start_ns, nobody, None
@@ -168,21 +175,22 @@ class Judge:
     ) -> tuple[Situation, int, Ints, float | None]:
         nobody = np.zeros(0, np.int64)
         spin, still, low, work = (category == k for k in (SPIN, STILL, LOW, WORK))
-        steps, disproved = _progress(rhythm, start_ns, time_ns)
-        active = habits.window_active[ranks]
+        steps = _progress(rhythm, start_ns)
+        # load in two looks, the newest ones among them: work that goes on, not the tail of what came before
+        active = (habits.window_active[ranks] >= 2) & habits.window_stirs[ranks]
         slow = (habits.window_load_max[ranks] < FULL_SPEED_L).all()
         if still.all() and not steps:
             return Situation.STALLED, start_ns, nobody, None
         if spin.any() and (still | low).any() and not work.any():
             late = still | low
-            if not steps and (disproved or not (active[late] >= 2).any()):
+            if not steps and not active[late].any():
                 if still[late].all():
                     return Situation.HUNG, start_ns, ranks[still], None
                 return Situation.UNKNOWN, start_ns, nobody, None
             if slow:
                 self.late_since_ns = self.late_since_ns or start_ns
                 return self._late(ranks[late], rhythm, start_ns, time_ns)
-        if not spin.any() and not work.any() and slow and (steps or (active >= 2).all()):
+        if not spin.any() and not work.any() and slow and (steps or active.all()):
             share = rhythm.data_share(start_ns) if rhythm else None
             # several ranks that rest together without waiting for one another have a common cause: their input
             told = share is not None and share >= 0.3
@@ -217,13 +225,9 @@ class Judge:
         return Situation.LATE_RANK, since_ns, guilty, None
 
 
-def _progress(rhythm: Rhythm | None, start_ns: int, time_ns: int) -> tuple[bool, bool]:
-    """Whether steps were made in the window, and whether the log is dense enough to disprove it."""
-    if rhythm is None or not rhythm.last_step_ns:
-        return False, False
-    made = rhythm.last_step_ns > start_ns + PROGRESS_MARGIN_NS
-    dense = rhythm.usual_gap_s is not None and rhythm.usual_gap_s <= LATE_LOG_GAP_S
-    return made, dense and not made
+def _progress(rhythm: Rhythm | None, start_ns: int) -> bool:
+    """Whether a step line came in the window."""
+    return rhythm is not None and rhythm.last_step_ns > start_ns + PROGRESS_MARGIN_NS
 
 
 def _compute_straggler(ranks: Ints, habits: Habits, spin: Bools, work: Bools) -> Ints:
