@@ -5,7 +5,7 @@ import glob
 import http.client
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -15,9 +15,16 @@ import msgspec
 
 from collectors.errors import FixConfiguration, RetryLater
 from collectors.gpu.nvml import NvmlGpus
+from collectors.gpu.nvml_words import GpuProcess
 from collectors.gpu.source import GpuSource
 from collectors.kernel_log import KernelLogParser, KmsgDevice
 from collectors.model import Subject, SubjectKind
+from collectors.processes.followed import FollowedLog, FollowedLogs, follow
+from collectors.processes.held_gpus import ASKED_WITH
+from collectors.processes.holders import GpuHolders
+from collectors.processes.pod_folders import PodFolders
+from collectors.processes.pod_log import fill, find_pod_log
+from collectors.processes.proc import Proc
 from collectors.run import read_boot_id
 from collectors.sending.endpoint import BATCH_PATH, Endpoint
 from collectors.settings import NodeNames, Settings, find_node
@@ -101,6 +108,8 @@ def _check_nvml(
         source.start(time.time_ns())
         driver = next((one.attributes["driver"] for one in source.facts() if "driver" in one.attributes), "")
         gpus = _gpus_of(source)
+        source.look((ASKED_WITH,), time.time_ns())
+        processes = source.processes()
     except FixConfiguration as error:
         yield CheckLine("NVML", Verdict.NO, str(error))
         return
@@ -114,10 +123,60 @@ def _check_nvml(
     yield CheckLine("NVML", Verdict.YES, f"loaded, driver {driver or 'of unknown version'}")
     if gpus:
         yield CheckLine("GPUs", Verdict.YES, f"{len(gpus)}: {', '.join(sorted(set(gpus)))}")
+        yield _check_processes(settings, processes)
     else:
         yield CheckLine(
             "GPUs", Verdict.NO, "none", "run on a node with GPUs, and give the container all of them (runtimeClassName)"
         )
+
+
+def _check_processes(settings: Settings, processes: Mapping[Subject, Sequence[GpuProcess] | None]) -> CheckLine:
+    """How far the way from GPU to job and rank leads."""
+    name = "GPU to job"
+    pids = {one.pid for listed in processes.values() for one in listed or ()}
+    if not pids:
+        says = "NVML names no process on any GPU"
+        return CheckLine(name, Verdict.NOTE, says, "right if no job runs now; else the collector needs hostPID: true")
+    proc = Proc(settings.host_proc)
+    strange = sorted(pid for pid in pids if proc.stat(pid) is None)
+    if strange:
+        says = f"NVML names process {strange[0]}, which {proc} does not have"
+        return CheckLine(name, Verdict.NO, says, "set hostPID: true, or host_proc to where the node's /proc is mounted")
+    holders = GpuHolders(proc, PodFolders(settings.pod_logs), settings.gpus.job)
+    holders.update(processes, _logs_there(settings), time.time_ns())
+    held = {gpu: holders.attributes(gpu) for gpu, listed in processes.items() if listed}
+    counts = {key: sum(key in one for one in held.values()) for key in ("pod_uid", "job", "rank")}
+    says = (
+        f"{len(held)} of {len(processes)} GPUs have processes; known of them are the pod of {counts['pod_uid']},"
+        f" the job of {counts['job']}, the rank of {counts['rank']}"
+    )
+    unread = sorted(pid for pid in pids if proc.ranks(pid) is None)
+    if unread:
+        do = "give the container CAP_SYS_PTRACE: without it ranks and logs outside pods are not found"
+        return CheckLine(name, Verdict.NOTE, f"{says}; the environment of process {unread[0]} may not be read", do)
+    jobless = [gpu for gpu, attributes in held.items() if "job" not in attributes]
+    if jobless:
+        return CheckLine(name, Verdict.NOTE, says, _to_find_job(held[jobless[0]]))
+    return CheckLine(name, Verdict.YES, says)
+
+
+def _to_find_job(held: Mapping[str, str]) -> str:
+    if "pods" in held:
+        return f"{held['pods']} share a GPU: it works for no one job"
+    if "pod" in held:
+        return f"add the log of pod {held['namespace']}/{held['pod']} to `logs`"
+    return "add the log that the processes have as stdout or stderr to `logs`, or set gpus.job"
+
+
+def _logs_there(settings: Settings) -> FollowedLogs:
+    followed: list[FollowedLog] = []
+    for log in settings.logs:
+        for path in glob.iglob(log.path, recursive=True):  # noqa: PTH207 - absolute patterns
+            with contextlib.suppress(OSError):
+                status = os.stat(path)  # noqa: PTH116
+                found = follow(log.job, path, (status.st_dev, status.st_ino))
+                followed += [found] if found else []
+    return FollowedLogs(followed)
 
 
 def _gpus_of(source: GpuSource) -> list[str]:
@@ -164,8 +223,12 @@ def _check_logs(settings: Settings) -> Iterator[CheckLine]:
     for log in settings.logs:
         files = sorted(glob.iglob(log.path, recursive=True))  # noqa: PTH207 - absolute patterns
         unreadable = [file for file in files if not os.access(file, os.R_OK)]
+        nameless = [file for file in files if fill(log.job, find_pod_log(file)) is None]
         if unreadable:
             yield CheckLine("log", Verdict.NO, f"{unreadable[0]} may not be read", "let the collector's user read it")
+        elif nameless:
+            says = f"{nameless[0]} is no log of a pod that says what job {log.job} asks for"
+            yield CheckLine("log", Verdict.NO, says, "narrow the pattern, or name the job without placeholders")
         elif files:
             told = ", ".join(files[:MOST_FILES_TOLD]) + (", ..." if len(files) > MOST_FILES_TOLD else "")
             yield CheckLine("log", Verdict.YES, f"{log.path} (job {log.job}): {len(files)} files, {told}")

@@ -17,6 +17,12 @@ from collectors.gpu.source import GpuSource
 from collectors.kernel_log import KernelLogParser, KmsgDevice, KmsgPosition
 from collectors.log_source import LogSource
 from collectors.model import Event, Subject, SubjectKind
+from collectors.processes.followed import FollowedLog, FollowedLogs, follow
+from collectors.processes.held_gpus import HeldGpus
+from collectors.processes.holders import GpuHolders
+from collectors.processes.pod_folders import PodFolders
+from collectors.processes.pod_log import fill, fill_rank, find_pod_log
+from collectors.processes.proc import Proc
 from collectors.settings import LogSettings, Settings
 from collectors.tail import LogTail, Position
 from collectors.training_log import TrainingLogParser
@@ -116,6 +122,8 @@ class Sources:
         self.logs: list[LogSource] = []
         self._kmsg: SteadyLog | None = None
         self._tails: dict[str, LogTail] = {}
+        self._job_names: dict[str, str] = {}
+        self._followed: dict[tuple[str, str], FollowedLog | None] = {}
         self._open_gpus()
         self._open_logs()
 
@@ -128,7 +136,10 @@ class Sources:
                 nvml.start(time.time_ns())
             except FixConfiguration as error:
                 _LOG.error("%s; trying on", error)  # the driver may come later: it is installed by a pod, too
-            self.gpus.append(nvml)
+            holders = GpuHolders(
+                Proc(self._settings.host_proc), PodFolders(self._settings.pod_logs), self._settings.gpus.job
+            )
+            self.gpus.append(HeldGpus(nvml, holders, self._followed_logs))
             self._closers.append(nvml.close)
         if self._settings.dcgm_exporter:
             from collectors.gpu.dcgm_exporter import DcgmExporter
@@ -156,20 +167,42 @@ class Sources:
                 continue
             tail = LogTail(log.path, self._on_line(log), self._saved.logs.get(key))
             self._tails[key] = tail
+            self._job_names[key] = log.job
             self.logs.append(tail)
             self._closers.append(tail.close)
 
     def _on_line(self, log: LogSettings) -> Callable[[str, bytes, int], list[Event]]:
-        job = Subject(self._settings.cluster, SubjectKind.JOB, log.job)
-        parsers: dict[str, TrainingLogParser] = {}  # one a file: lines of two files must not be read as one
+        parsers: dict[str, TrainingLogParser | None] = {}  # one a file: lines of two files must not be read as one
 
         def on_line(path: str, line: bytes, now_ns: int) -> list[Event]:
-            parser = parsers.get(path)
-            if parser is None:
-                parser = parsers[path] = TrainingLogParser(job, log.rank)
-            return parser.parse(line, now_ns)
+            if path not in parsers:
+                parsers[path] = self._parser(log, path)
+            parser = parsers[path]
+            return parser.parse(line, now_ns) if parser is not None else []
 
         return on_line
+
+    def _parser(self, log: LogSettings, path: str) -> TrainingLogParser | None:
+        """None where the job cannot be named: nothing is said about a job that nobody can place."""
+        pod = find_pod_log(path)
+        job = fill(log.job, pod)
+        if not job:
+            _LOG.warning("%s: is no log of a pod that says what job %r asks for; its lines are left out", path, log.job)
+            return None
+        return TrainingLogParser(Subject(self._settings.cluster, SubjectKind.JOB, job), fill_rank(log.rank, pod))
+
+    def _followed_logs(self) -> FollowedLogs:
+        """The logs that are open now, with the job of each."""
+        logs: dict[tuple[str, str], FollowedLog | None] = {}
+        for key, tail in self._tails.items():
+            for path, position in tail.positions().items():
+                file = (position.device, position.inode)
+                known = self._followed.get((key, path))
+                if known is None or known.file != file:
+                    known = follow(self._job_names[key], path, file)
+                logs[key, path] = known
+        self._followed = logs
+        return FollowedLogs(log for log in logs.values() if log is not None)
 
     def _resolve_gpu(self, pci_bus_id: str) -> Subject | None:
         """The GPU at a PCI address, also one that has fallen off the bus since it was met."""

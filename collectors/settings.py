@@ -26,6 +26,7 @@ import msgspec
 from msgspec import Meta
 
 from collectors.errors import FixConfiguration
+from collectors.processes.pod_log import PLACEHOLDERS, is_template, unknown_placeholders
 from collectors.sampling.plan import SamplingPlan
 from collectors.sending.endpoint import Endpoint
 
@@ -87,9 +88,27 @@ class LogSettings(_Group, frozen=True):
     path: Text
     """A file or a pattern (`*`, `**`); files that come later are found too."""
     job: GivenName
-    """Id of the job that writes it."""
-    rank: Annotated[int, Meta(ge=0, lt=2**24)] | None = None
-    """Rank of lines that name none, where the file is one rank's."""
+    """Id of the job that writes it; for logs of pods also made of {namespace}, {pod}, {pod_base}, {pod_index} and
+    {container}."""
+    rank: Annotated[int, Meta(ge=0, lt=2**24)] | Name | None = None
+    """Rank of lines that name none, where the file is one rank's; a figure, or made as `job` is."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a placeholder that no path can fill; msgspec adds where it stands."""
+        for field, text in (("job", self.job), ("rank", self.rank)):
+            unknown = unknown_placeholders(text) if isinstance(text, str) else []
+            if unknown:
+                known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+                raise ValueError(f"{field}: no path fills {{{unknown[0]}}}; known are {known}")
+        if isinstance(self.rank, str) and not is_template(self.rank):
+            raise ValueError(f"rank: {self.rank!r} is neither a figure nor made of placeholders")
+
+
+class GpuSettings(_Group, frozen=True):
+    """For whom GPUs work, where nothing on the node tells."""
+
+    job: Name = ""
+    """Job of every GPU that a process outside pods works on; empty: found by the followed log that is its output."""
 
 
 class Settings(_Group, frozen=True):
@@ -104,6 +123,11 @@ class Settings(_Group, frozen=True):
     """How often the collector looks and sends; fields as of `SamplingPlan`, docs/sampling.md explains them."""
     logs: tuple[LogSettings, ...] = ()
     """Training logs to follow: a list of `path`, `job`, and `rank` where the file is one rank's."""
+    gpus: GpuSettings = GpuSettings()
+    host_proc: Text = "/proc"
+    """The node's /proc, with all its processes: ties GPUs to pods, jobs and ranks."""
+    pod_logs: Text = "/var/log/pods"
+    """Where the kubelet keeps the logs of pods; names pods whose logs are not followed, too."""
     kmsg: Text | None = "/dev/kmsg"
     """The kernel's log; null: do not read it."""
     nvml: bool = True

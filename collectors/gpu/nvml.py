@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from collectors.errors import FixConfiguration
 from collectors.gpu.nvml_process import CHILD_COMMAND, NvmlProcess
-from collectors.gpu.nvml_words import Failed, Hello, Look, Word, Xids
+from collectors.gpu.nvml_words import Failed, GpuProcess, Hello, Look, Word, Xids
 from collectors.gpu.source import GpuLook
 from collectors.model import (
     CATALOGUE,
@@ -66,6 +66,7 @@ class NvmlGpus:
         self._order: list[Subject | None] = []
         self._lost: dict[Subject, str] = {}
         self._given: set[str] = set()
+        self._processes: dict[Subject, tuple[GpuProcess, ...] | None] = {}
         self._events: list[Event] = []
         self._facts: tuple[SubjectFacts, ...] = ()
 
@@ -121,7 +122,17 @@ class NvmlGpus:
         """Ask the child; whatever does not come in time is absent."""
         self._keep_alive(now_ns)
         answer = self._ask(metrics, now_ns) if self._ready else None
+        if "gpu_processes" in metrics:
+            said = self._by_gpu(answer.processes) if answer else {}
+            self._processes = {gpu: None if (p := said.get(gpu)) is None else tuple(p) for gpu in self._known}
         return self._lay_out(metrics, answer, now_ns)
+
+    def processes(self) -> dict[Subject, tuple[GpuProcess, ...] | None]:
+        """The compute processes on each known GPU, by the newest look that asked for `gpu_processes`.
+
+        None for a GPU where that is not known: it is lost, NVML did not answer, or does not say.
+        """
+        return self._processes
 
     def _ask(self, metrics: tuple[str, ...], now_ns: int) -> Look | None:
         child = self._child

@@ -92,6 +92,19 @@ COUNTERS: dict[str, tuple[str, Callable[[Any], int]]] = {
 }
 
 
+MOST_PROCESSES = 256
+"""Told of one GPU. More would make a look longer than the pipe's longest message on a node of 16."""
+
+
+def processes(running: Any) -> list[list[int | None]]:
+    """Process id and GPU memory in bytes of each; None where NVML does not say how much."""
+    told: list[list[int | None]] = []
+    for one in running[:MOST_PROCESSES]:
+        used = one.usedGpuMemory
+        told.append([int(one.pid), None if used is None or used >= ABSENT_ABOVE else int(used)])
+    return told
+
+
 def text(value: object) -> str:
     """NVML's texts are bytes in older bindings."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -22,6 +22,7 @@ from collectors.gpu.nvml_calls import (
     LOST,
     NOT_SUPPORTED,
     UNUSABLE,
+    processes,
     text,
 )
 from collectors.gpu.nvml_frames import OutOfStep, frame, take
@@ -102,13 +103,15 @@ class Nvml:
         return told
 
     def look(self, metrics: list[str]) -> dict[str, Any]:
-        """`gauges` and `counters` by metric, a value or None for each GPU; `lost` by place among the GPUs."""
+        """`gauges` and `counters` by metric, a value or None for each GPU; `lost` by place among the GPUs; `processes`
+        of each GPU where their number was asked for."""
         gauges = [name for name in metrics if name in GAUGES]
         counters = [name for name in metrics if name in COUNTERS]
         look: dict[str, Any] = {
             "gauges": {name: [] for name in gauges},
             "counters": {name: [] for name in counters},
             "lost": {},
+            "processes": [],
         }
         for place, handle in enumerate(self._handles):
             got: dict[str, Any] = {}
@@ -123,6 +126,9 @@ class Nvml:
                 answer = self._ask(look, got, place, call)
                 number = None if answer is None else count(answer)
                 look["counters"][name].append(None if number is None or number >= ABSENT_ABOVE else number)
+            if "gpu_processes" in gauges:
+                running = self._ask(look, got, place, "processes")
+                look["processes"].append(None if running is None else processes(running))
         return look
 
     def _ask(self, look: dict[str, Any], got: dict[str, Any], place: int, call: str) -> Any:

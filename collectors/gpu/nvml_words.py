@@ -15,6 +15,15 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
     """Attributes of `collectors.model.SubjectFacts`, in the order of all later lists; `lost`: why one is not there."""
 
 
+class GpuProcess(msgspec.Struct, frozen=True, array_like=True):
+    """One process with a compute context on a GPU."""
+
+    pid: Count
+    """As the driver numbers it for the collector's process namespace; 0 where it does not say."""
+    used_bytes: Count | None = None
+    """GPU memory; None where the driver does not say (MIG, some containers)."""
+
+
 class Look(msgspec.Struct, frozen=True, tag="look"):
     """The answer to one look; a value or None for each GPU."""
 
@@ -23,6 +32,8 @@ class Look(msgspec.Struct, frozen=True, tag="look"):
     counters: dict[str, list[Count | None]]
     lost: dict[str, str]
     """Why, by place among the GPUs, as text."""
+    processes: list[list[GpuProcess] | None] = []
+    """For each GPU, where `gpu_processes` was asked for; None where NVML does not say."""
 
 
 class Xid(msgspec.Struct, frozen=True):

@@ -41,7 +41,9 @@ class SubjectFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     `attributes` in use, by kind of subject:
 
     - gpu: `index` (NVML index on the node), `uuid`, `pci_bus_id` (`0000:18:00.0`, lower case), `model`,
-      `power_limit_watts`, `slowdown_celsius`, `memory_total_bytes`, `job` (id of the job that holds it), `rank`
+      `power_limit_watts`, `slowdown_celsius`, `memory_total_bytes`; of who works on it, until 120 s after it has gone:
+      `job` (id of the job that holds it), `rank`, `pid` (on the node), and in Kubernetes `pod_uid`, `namespace`, `pod`,
+      `container`; of a GPU that several pods share `pods` instead (`namespace/pod`, with commas between)
     - job: `world_size`
     - node: `boot_id`, `driver`
     """

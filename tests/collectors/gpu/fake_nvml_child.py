@@ -3,7 +3,7 @@
     python -I fake_nvml_child.py STATE.json
 
 STATE.json: `gpus` (how many), `missing`, `lost` (indices), `hang` (before answering), `unsupported` (function names),
-`xids` ([[index, code]], told once), `uninitialised`. It is read anew at every call.
+`xids` ([[index, code]], told once), `processes` (by index, [[pid, bytes]]), `uninitialised`. It is read anew at every call.
 """
 
 import json
@@ -101,7 +101,10 @@ ANSWERS = {
     "nvmlDeviceGetFieldValues": field_value,
     "nvmlDeviceGetTotalEccErrors": lambda gpu, kind, since: kind,
     "nvmlDeviceGetRemappedRows": lambda gpu: (1, 2, 0, 1),
-    "nvmlDeviceGetComputeRunningProcesses": lambda gpu: ["one"],
+    "nvmlDeviceGetComputeRunningProcesses": lambda gpu: [
+        types.SimpleNamespace(pid=pid, usedGpuMemory=used)
+        for pid, used in state().get("processes", {}).get(str(gpu), [[4000 + gpu, 2**30]])
+    ],
     "nvmlDeviceGetViolationStatus": lambda gpu, which: types.SimpleNamespace(violationTime=7 + which),
     "nvmlDeviceGetPcieReplayCounter": lambda gpu: 2**64 - 1,
 }
