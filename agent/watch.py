@@ -116,7 +116,7 @@ class Watch:
         """Take over what was open before a restart; nothing resolves by itself meanwhile."""
         findings = list(findings)
         self._findings.update((f.id, f) for f in findings)
-        self.engine.book.restore(f for f in findings if f.cleared_ns is None)
+        self.engine.restore(f for f in findings if f.cleared_ns is None)
         incidents = list(incidents)
         self._incidents.update((i.id, i) for i in incidents)
         self.correlator.restore(incidents, findings)

@@ -27,6 +27,7 @@ class Book:
 
     origin: Origin
     _open: dict[Key, Finding] = field(default_factory=dict)
+    _of_kind: dict[FindingKind, dict[Key, None]] = field(default_factory=dict)
     _count: dict[Subject, int] = field(default_factory=dict)
     """Open findings by subject and by related subject."""
 
@@ -36,6 +37,10 @@ class Book:
     def open_findings(self) -> list[Finding]:
         """Every finding that is open now, oldest first."""
         return sorted(self._open.values(), key=lambda f: (f.opened_ns, f.id))
+
+    def of_kind(self, kind: FindingKind) -> list[Finding]:
+        """Open findings of one kind, in the order in which they opened."""
+        return [self._open[key] for key in self._of_kind.get(kind, ())]
 
     def is_open(self, kind: FindingKind, subject: Subject, mark: str = "") -> bool:
         """Whether this very condition is open."""
@@ -97,10 +102,12 @@ class Book:
         if key not in self._open:
             for subject in {finding.subject, *finding.related}:
                 self._count[subject] = self._count.get(subject, 0) + 1
+            self._of_kind.setdefault(finding.kind, {})[key] = None
         self._open[key] = finding
 
     def _drop(self, key: Key) -> None:
         finding = self._open.pop(key)
+        del self._of_kind[finding.kind][key]
         for subject in {finding.subject, *finding.related}:
             self._count[subject] -= 1
             if not self._count[subject]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from collectors.model import Event, EventKind, Subject
-from detectors.model import Evidence, FindingKind, Inventory, Severity
+from detectors.model import Evidence, Finding, FindingKind, Inventory, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,13 @@ class EventDetector(Protocol):
 
     def on_time(self, now_ns: int) -> Iterable[Opinion]:
         """Called once a tick after its events: for what clears or opens by the passing of time."""
+        ...
+
+    def adopt(self, finding: Finding) -> None:
+        """A finding of one of its kinds is open since before a restart: from now on this detector says when it clears.
+
+        It was not there meanwhile: what it has not seen since neither opens nor clears anything.
+        """
         ...
 
     def ready(self, subject: Subject) -> bool:

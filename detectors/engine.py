@@ -1,5 +1,6 @@
 """The detectors at work on one space (one origin and cluster): batches in, findings out at each tick."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -67,6 +68,19 @@ class Engine:
             HostStall(self.book, self.rhythms),
             LossDetector(),
         )
+
+    def restore(self, findings: Iterable[Finding]) -> None:
+        """Take over what was open before a restart. It stays so until a detector that is ready says that it is over."""
+        for finding in findings:
+            self.book.restore((finding,))
+            for listener in self.listeners:
+                if finding.kind in listener.kinds:
+                    listener.adopt(finding)
+            self.joint.adopt(finding)
+            if finding.subject.kind is SubjectKind.GPU:
+                for detector in self.looks:
+                    if finding.kind in detector.kinds:
+                        detector.adopt(self.columns.of(finding.subject), finding)
 
     def receive(self, batch: Batch, received_ns: int) -> None:
         """Take in one batch; what it says is looked at by the next tick."""

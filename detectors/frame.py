@@ -27,6 +27,8 @@ SLOT_NS = NS // 5
 """Looks of different nodes within 0.2 s are handled together; finer than any sampling plan."""
 LONGEST_DIFFERENCE_NS = 120 * NS
 """A counter's difference over a longer gap says nothing about the present: it starts anew."""
+MOST_PLACES = 500_000
+"""Sets of subjects remembered; beyond it they are worked out anew. A node has one or two."""
 
 
 class Columns:
@@ -100,15 +102,56 @@ def grown(array: npt.NDArray[np.generic], size: int, fill: float) -> npt.NDArray
     return larger
 
 
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Where a table's metrics go in a frame."""
+
+    counter: bool
+    known: tuple[tuple[int, int], ...]
+    """Place in the table and row in the frame, of each metric of the catalogue."""
+
+
 @dataclass(slots=True)
-class _Node:
-    """What one node has delivered for one instant, before it is laid beside other nodes'."""
+class _Looks:
+    """Tables of the same metrics and as many GPUs, of any nodes, gathered in one slot: one array when it is due."""
+
+    cols: list[Ints] = field(default_factory=list)
+    times_ns: list[int] = field(default_factory=list)
+    data: list[bytes] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """The same as arrays; a cell is one GPU at one instant."""
+
+    rows: _Rows
+    cols: Ints
+    times_ns: Ints
+    told: Bools
+    """Which cells have any reading."""
+    values: npt.NDArray[np.generic]
+    """Shape (tables, metrics, GPUs)."""
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where the subjects of a batch stand."""
 
     cols: Ints
-    told: Bools
-    """Which of them have any reading at this instant."""
-    gauges: Floats
-    counters: Ints
+    """Column of each, -1 for what is no GPU."""
+    picked: dict[tuple[int, ...], tuple[Ints, Bools | None]] = field(default_factory=dict)
+    """By a table's subjects: the columns of its GPUs, and which of the subjects those are (None: all)."""
+
+    def pick(self, indices: tuple[int, ...]) -> tuple[Ints, Bools | None]:
+        """For a table about these of the subjects."""
+        cols = self.cols[list(indices)]
+        gpus = cols >= 0
+        found = self.picked[indices] = (cols, None) if gpus.all() else (cols[gpus], gpus)
+        return found
+
+
+Slot = dict[tuple[tuple[str, ...], int], _Looks]
+"""By the tables' metrics and their number of GPUs."""
 
 
 @dataclass(slots=True)
@@ -117,56 +160,42 @@ class FrameBuilder:
 
     A look not newer than the newest already handed out for its subject is dropped here (a spool that comes late is
     for the store, not for the present) and counted in `late`.
+
+    A batch is only filed (a few us); all of a slot are laid side by side at once. Nodes send the same subjects and the
+    same metrics for hours, so where those stand is worked out once.
     """
 
     columns: Columns = field(default_factory=Columns)
     late: int = 0
-    _pending: dict[int, dict[tuple[int, Subject], _Node]] = field(default_factory=lambda: defaultdict(dict))
+    _pending: dict[int, Slot] = field(default_factory=lambda: defaultdict(lambda: defaultdict(_Looks)))
+    _places: dict[tuple[Subject, ...], _Place] = field(default_factory=dict)
+    _rows: dict[tuple[str, ...], _Rows] = field(default_factory=dict)
     _raw: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((len(COUNTERS), 0), np.int64))
     _raw_ns: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((len(COUNTERS), 0), np.int64))
     _last_ns: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    _at: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Position of each column in the frame being laid out; -1 outside."""
 
     def add(self, batch: Batch, offset_ns: int = 0) -> None:
         """Take in a batch's readings; `offset_ns` is added to its times (the node's clock corrected)."""
         if not batch.tables:
             return
-        gpus = [(i, self.columns.of(s)) for i, s in enumerate(batch.subjects) if s.kind is SubjectKind.GPU]
-        if not gpus:
-            return
-        self._grow(len(self.columns))
-        place = {i: k for k, (i, _) in enumerate(gpus)}
-        cols = np.array([column for _, column in gpus], np.int64)
+        place = self._places.get(batch.subjects) or self._place(batch.subjects)
         for table in batch.tables:
-            picked = [(k, place[i]) for k, i in enumerate(table.subjects) if i in place]
-            if not table.metrics or not picked:
+            cols, gpus = place.picked.get(table.subjects) or place.pick(table.subjects)
+            if not table.metrics or not len(cols):
                 continue
-            counter = table.metrics[0] in _COUNTER_ROW
-            rows = _COUNTER_ROW if counter else _GAUGE_ROW
-            known = [(k, rows[name]) for k, name in enumerate(table.metrics) if name in rows]
-            shape = (len(table.times_ns), len(table.metrics), len(table.subjects))
-            data = np.frombuffer(table.data, dtype="<i8" if counter else "<f4").reshape(shape)
-            take = np.ix_([k for k, _ in known], [k for k, _ in picked])
-            put = np.ix_([r for _, r in known], [k for _, k in picked])
+            look_bytes = len(table.data) // max(1, len(table.times_ns))
             for i, time_ns in enumerate(table.times_ns):
-                node = self._node(batch.node, time_ns + offset_ns, cols)
-                block = data[i][take]
-                (node.counters if counter else node.gauges)[put] = block
-                there = block != COUNTER_ABSENT if counter else ~np.isnan(block)
-                node.told[put[1][0]] |= there.any(axis=0)
-
-    def _node(self, node: Subject, time_ns: int, cols: Ints) -> _Node:
-        slot = self._pending[time_ns // SLOT_NS]
-        found = slot.get((time_ns, node))
-        if found is None or len(found.cols) != len(cols):
-            gauges = np.full((len(GAUGES), len(cols)), np.nan, np.float32)
-            counters = np.full((len(COUNTERS), len(cols)), COUNTER_ABSENT, np.int64)
-            found = slot[(time_ns, node)] = _Node(cols, np.zeros(len(cols), np.bool_), gauges, counters)
-        return found
-
-    def _grow(self, size: int) -> None:
-        self._raw = grown(self._raw, size, COUNTER_ABSENT)  # type: ignore[assignment]  # dtype is kept
-        self._raw_ns = grown(self._raw_ns, size, 0)  # type: ignore[assignment]
-        self._last_ns = grown(self._last_ns, size, 0)  # type: ignore[assignment]
+                time_ns += offset_ns
+                data = table.data if len(table.times_ns) == 1 else table.data[i * look_bytes : (i + 1) * look_bytes]
+                if gpus is not None:
+                    cells = np.frombuffer(data, f"V{look_bytes // len(gpus) // len(table.metrics)}")
+                    data = cells.reshape(-1, len(gpus))[:, gpus].tobytes()
+                looks = self._pending[time_ns // SLOT_NS][table.metrics, len(cols)]
+                looks.cols.append(cols)
+                looks.times_ns.append(time_ns)
+                looks.data.append(data)
 
     def take(self) -> list[Frame]:
         """All frames gathered since the last call, oldest first."""
@@ -174,26 +203,75 @@ class FrameBuilder:
         self._pending.clear()
         return [frame for frame in frames if len(frame.cols)]
 
-    def _frame(self, nodes: dict[tuple[int, Subject], _Node]) -> Frame:
-        keys = sorted(nodes)
-        parts = [nodes[key] for key in keys]
-        cols = np.concatenate([p.cols for p in parts])
-        told = np.concatenate([p.told for p in parts])
-        times = np.concatenate([np.full(len(p.cols), key[0], np.int64) for key, p in zip(keys, parts)])
-        gauges = np.concatenate([p.gauges for p in parts], axis=1)
-        counters = np.concatenate([p.counters for p in parts], axis=1)
-        newer = times > self._last_ns[cols]
-        self.late += int(np.count_nonzero(told & ~newer))
-        fresh = told & newer
-        # one look a subject and slot: the newest wins (stable sort keeps the order of time within a column)
-        order = np.flatnonzero(fresh)[np.argsort(cols[fresh], kind="stable")]
-        if len(order) > 1:
-            last = np.append(cols[order][1:] != cols[order][:-1], True)
-            order = order[last]
-        cols, times, gauges, counters = cols[order], times[order], gauges[:, order], counters[:, order]
+    def _place(self, subjects: tuple[Subject, ...]) -> _Place:
+        if len(self._places) >= MOST_PLACES:
+            self._places.clear()
+        cols = [self.columns.of(s) if s.kind is SubjectKind.GPU else -1 for s in subjects]
+        place = self._places[subjects] = _Place(np.array(cols, np.int64))
+        size = len(self.columns)
+        self._raw = grown(self._raw, size, COUNTER_ABSENT)  # type: ignore[assignment]  # dtype is kept
+        self._raw_ns = grown(self._raw_ns, size, 0)  # type: ignore[assignment]
+        self._last_ns = grown(self._last_ns, size, 0)  # type: ignore[assignment]
+        self._at = grown(self._at, size, -1)  # type: ignore[assignment]
+        return place
+
+    def _rows_of(self, metrics: tuple[str, ...]) -> _Rows:
+        found = self._rows.get(metrics)
+        if found is None:
+            counter = metrics[0] in _COUNTER_ROW
+            rows = _COUNTER_ROW if counter else _GAUGE_ROW
+            known = tuple((k, rows[name]) for k, name in enumerate(metrics) if name in rows)
+            found = self._rows[metrics] = _Rows(counter, known)
+        return found
+
+    def _block(self, metrics: tuple[str, ...], gpus: int, looks: _Looks) -> _Block:
+        rows = self._rows_of(metrics)
+        flat = np.frombuffer(b"".join(looks.data), dtype="<i8" if rows.counter else "<f4")
+        values = flat.reshape(len(looks.data), len(metrics), gpus)
+        known = values if len(rows.known) == len(metrics) else values[:, [k for k, _ in rows.known]]
+        told = (known != COUNTER_ABSENT if rows.counter else ~np.isnan(known)).any(axis=1)
+        times = np.repeat(np.array(looks.times_ns, np.int64), gpus)
+        return _Block(rows, np.concatenate(looks.cols), times, told.ravel(), values)
+
+    def _frame(self, slot: Slot) -> Frame:
+        blocks = [self._block(metrics, gpus, looks) for (metrics, gpus), looks in slot.items()]
+        cols, times = self._newest(blocks)
+        n = len(cols)
+        gauges = np.full((len(GAUGES), n), np.nan, np.float32)
+        counters = np.full((len(COUNTERS), n), COUNTER_ABSENT, np.int64)
+        self._at[cols] = np.arange(n)
+        for block in blocks:
+            at = self._at[block.cols]
+            kept = (at >= 0) & (times[at] == block.times_ns) if n else np.zeros(len(at), np.bool_)
+            whole, at = bool(kept.all()), at[kept]
+            for k, row in block.rows.known:
+                values = block.values[:, k].ravel()
+                (counters if block.rows.counter else gauges)[row, at] = values if whole else values[kept]
+        self._at[cols] = -1
         self._last_ns[cols] = times
         increases, spans = self._differences(cols, times, counters)
         return Frame(cols, times, gauges, increases, spans)
+
+    def _newest(self, blocks: list[_Block]) -> tuple[Ints, Ints]:
+        """Columns with a look newer than any before, ascending, and when: one look a subject and slot, the newest."""
+        cols = np.concatenate([block.cols[block.told] for block in blocks])
+        times = np.concatenate([block.times_ns[block.told] for block in blocks])
+        newer = times > self._last_ns[cols]
+        if not newer.all():
+            late = ~newer
+            self.late += len(set(zip(cols[late].tolist(), times[late].tolist())))
+            cols, times = cols[newer], times[newer]
+        if not len(cols):
+            return cols, times
+        first = int(cols.min())
+        there = np.zeros(int(cols.max()) + 1 - first, np.bool_)
+        there[cols - first] = True
+        chosen = np.flatnonzero(there) + first
+        self._at[chosen] = np.arange(len(chosen))
+        newest = np.zeros(len(chosen), np.int64)
+        np.maximum.at(newest, self._at[cols], times)
+        self._at[chosen] = -1
+        return chosen, newest
 
     def _differences(self, cols: Ints, times: Ints, counters: Ints) -> tuple[Floats, Floats]:
         before, before_ns = self._raw[:, cols], self._raw_ns[:, cols]

@@ -54,6 +54,12 @@ class Persistence:
         since: Ints = self._since_ns[cols]
         return since
 
+    def adopt(self, cols: Ints) -> None:
+        """These are open already, opened by an agent before its restart: they clear after m clean looks like any."""
+        self._grow(int(cols.max()) + 1 if len(cols) else 0)
+        self._open[cols] = True
+        self._clean[cols] = 0
+
     def is_open(self, cols: Ints) -> Bools:
         """Which columns are open now."""
         self._grow(int(cols.max()) + 1 if len(cols) else 0)

@@ -1,6 +1,7 @@
 """What a look detector is shown: one frame, and all that has been learnt about its subjects."""
 
 from dataclasses import dataclass, field
+from math import isfinite, nan
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from detectors.contract import Needs, Opinions
 from detectors.frame import Columns, Frame, Ints
 from detectors.gpu.habits import Habits
 from detectors.job.rhythm import Rhythms
-from detectors.model import FindingKind, Inventory
+from detectors.model import Finding, FindingKind, Inventory
 
 
 @dataclass(slots=True)
@@ -68,6 +69,11 @@ class View:
         """The subject at a position of the frame."""
         return self.columns.subjects[int(self.frame.cols[position])]
 
+    def position(self, column: int) -> int:
+        """Where a column stands in the frame; -1 where it has no look in it."""
+        place = int(np.searchsorted(self.frame.cols, column))
+        return place if place < len(self.frame.cols) and self.frame.cols[place] == column else -1
+
     def where(self, column: int) -> str:
         """How people call a GPU: "GPU 3 of node a (rank 3)"."""
         return where(self.inventory, self.columns.subjects[column])
@@ -82,6 +88,16 @@ def where(inventory: Inventory, subject: Subject) -> str:
     return f"{subject.kind.value} {inventory.name_of(subject)}"
 
 
+def told_number(inventory: Inventory, subject: Subject, key: str) -> float | None:
+    """An attribute of a subject as a number; None where nobody has told, or told what is none."""
+    told = inventory.attribute(subject, key)
+    try:
+        number = float(told) if told else nan
+    except ValueError:
+        return None
+    return number if isfinite(number) else None
+
+
 class LookDetector:
     """Looks at the newest readings of all subjects at once. Subclasses say what they need and look."""
 
@@ -91,6 +107,12 @@ class LookDetector:
     def look(self, view: View) -> None:
         """One frame; frames come in order of time."""
         raise TypeError(f"{type(self).__name__} does not say how it looks")
+
+    def adopt(self, column: int, finding: Finding) -> None:
+        """A finding of one of its kinds is open since before a restart: from now on this detector says when it clears.
+
+        Nothing here: right for kinds that never clear by themselves.
+        """
 
     def ready(self, column: int, habits: Habits) -> bool:
         """Whether it has seen enough of this GPU to say anything about it; until then it is not ready, not healthy."""

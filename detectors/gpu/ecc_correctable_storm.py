@@ -4,7 +4,7 @@ import numpy as np
 
 from detectors.contract import Needs, Opening
 from detectors.frame import NS
-from detectors.model import Evidence, FindingKind, Severity
+from detectors.model import Evidence, Finding, FindingKind, Severity
 from detectors.persistence import Persistence
 from detectors.view import LookDetector, View
 
@@ -25,6 +25,10 @@ class EccCorrectableStorm(LookDetector):
 
     def __init__(self) -> None:
         self._hold = Persistence(k=2, n=3, m=3)
+
+    def adopt(self, column: int, finding: Finding) -> None:
+        """Open since before a restart."""
+        self._hold.adopt(np.array([column], np.int64))
 
     def look(self, view: View) -> None:
         """One frame."""

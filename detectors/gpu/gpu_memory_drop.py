@@ -6,7 +6,7 @@ from detectors.contract import Needs, Opening
 from detectors.frame import NS, grown
 from detectors.gpu.habits import GONE_SHARE
 from detectors.gpu.memory import excused
-from detectors.model import Evidence, FindingKind, Severity
+from detectors.model import Evidence, Finding, FindingKind, Severity
 from detectors.view import LookDetector, View
 
 METRIC = "gpu_memory_used_bytes"
@@ -15,6 +15,7 @@ DROP_SHARE = 0.2
 WORKING_UTILISATION = 0.5
 CONFIRM_S = 10.0
 CLEAR_S = 60.0
+_ADOPTED = -1
 
 
 class GpuMemoryDrop(LookDetector):
@@ -33,6 +34,11 @@ class GpuMemoryDrop(LookDetector):
         self._from = np.full(0, np.nan, np.float32)
         self._drop_ns = np.zeros(0, np.int64)
         self._open_ns = np.zeros(0, np.int64)
+
+    def adopt(self, column: int, finding: Finding) -> None:
+        """Open since before a restart: the minute begins with the first look."""
+        self._open_ns = grown(self._open_ns, column + 1, 0)  # type: ignore[assignment]  # dtype is kept
+        self._open_ns[column] = _ADOPTED
 
     def look(self, view: View) -> None:
         """One frame."""
@@ -58,6 +64,7 @@ class GpuMemoryDrop(LookDetector):
         self._drop_ns[cols] = np.where(dropped, times, np.where(waiting & ~confirmed, self._drop_ns[cols], 0))
         self._from[cols] = np.where(dropped, last, self._from[cols])
         self._last[cols] = used
+        self._open_ns[cols] = np.where(self._open_ns[cols] == _ADOPTED, times, self._open_ns[cols])
         for k in np.flatnonzero((self._open_ns[cols] > 0) & (times - self._open_ns[cols] > CLEAR_S * NS)).tolist():
             self._open_ns[cols[k]] = 0
             view.out.clears(self.kinds[0], view.subject(int(at[k])), "no further drop for a minute")

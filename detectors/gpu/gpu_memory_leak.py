@@ -3,9 +3,9 @@
 import numpy as np
 
 from detectors.contract import Needs, Opening
-from detectors.frame import NS, Floats, Ints, grown
+from detectors.frame import NS, Bools, Floats, Ints, grown
 from detectors.gpu.memory import total_bytes
-from detectors.model import Evidence, FindingKind, Severity
+from detectors.model import Evidence, Finding, FindingKind, Severity
 from detectors.view import LookDetector, View
 
 METRIC = "gpu_memory_used_bytes"
@@ -25,7 +25,8 @@ class GpuMemoryLeak(LookDetector):
 
     rises eight minutes running, 2 % of the card in all. Only once the GPU is in steady load (warm-up is over); the
     summary says when the card is full at this slope. A job that legitimately grows its cache for eight minutes looks
-    the same. Clears when memory falls, or after three looks without a rise (fast), or a minute without (slow).
+    the same. Clears when memory falls, or after three looks without a rise (fast), or a minute without (slow and after
+    a restart of the agent), or when the card is empty.
     Source: the recordings study (fast), and leaks of MB a step (slow: slope against what is left).
     """
 
@@ -44,6 +45,13 @@ class GpuMemoryLeak(LookDetector):
         self._before = np.full(0, np.nan, np.float32)
         self._slow_start = np.full(0, np.nan, np.float32)
         self._slow_rises = np.zeros(0, np.int64)
+        self._open_fast = np.zeros(0, np.bool_)
+        self._open_slow = np.zeros(0, np.bool_)
+
+    def adopt(self, column: int, finding: Finding) -> None:
+        """Open since before a restart: judged like a slow one, by a whole minute."""
+        self._grow(column + 1)
+        self._open_slow[column] = True
 
     def look(self, view: View) -> None:
         """One frame."""
@@ -54,11 +62,20 @@ class GpuMemoryLeak(LookDetector):
         self._grow(int(cols.max()) + 1)
         total = total_bytes(view, at)
         armed = view.habits.armed[cols] & ~np.isnan(total)
-        self._fast(view, at, cols, times, used, np.where(armed, total, np.inf).astype(np.float32))
-        self._slow(view, at, cols, times, used, np.where(armed, total, np.inf).astype(np.float32))
+        total = np.where(armed, total, np.inf).astype(np.float32)
+        last, was = self._last[cols], self._open_fast[cols] | self._open_slow[cols]
+        with np.errstate(invalid="ignore"):
+            over = (last - used >= RISE_SHARE * total) | view.habits.free(cols)
+        fast_bad, fast_over = self._fast(view, at, cols, times, used, total)
+        slow_bad, slow_over = self._slow(view, at, cols, times, used, total)
+        self._open_fast[cols] = (self._open_fast[cols] | fast_bad) & ~fast_over & ~over
+        self._open_slow[cols] = (self._open_slow[cols] | slow_bad) & ~(slow_over & armed) & ~over
+        for k in np.flatnonzero(was & ~self._open_fast[cols] & ~self._open_slow[cols]).tolist():
+            view.out.clears(self.kinds[0], view.subject(int(at[k])), "memory in use has stopped rising")
 
-    def _fast(self, view: View, at: Ints, cols: Ints, times: Ints, used: Floats, total: Floats) -> None:
-        last, leaking = self._last[cols], self._rises[cols] >= RISES
+    def _fast(self, view: View, at: Ints, cols: Ints, times: Ints, used: Floats, total: Floats) -> tuple[Bools, Bools]:
+        """Which leak fast now, and which have stopped."""
+        last = self._last[cols]
         with np.errstate(invalid="ignore"):
             rose = used - last >= RISE_SHARE * total
             fell = (last - used >= RISE_SHARE * total) | np.isnan(last)
@@ -76,17 +93,17 @@ class GpuMemoryLeak(LookDetector):
             bad = (self._rises[cols] >= RISES) & rose & (used - self._start[cols] >= SUM_SHARE * total)
         for k in np.flatnonzero(bad).tolist():
             self._open(view, int(at[k]), float(self._start[cols[k]]), int(self._start_ns[cols[k]]), float(total[k]))
-        for k in np.flatnonzero((fell | quiet) & leaking).tolist():
-            if self._slow_rises[cols[k]] < SLOW_MINUTES:
-                view.out.clears(self.kinds[0], view.subject(int(at[k])), "memory in use has stopped rising")
+        return bad, fell | quiet
 
-    def _slow(self, view: View, at: Ints, cols: Ints, times: Ints, used: Floats, total: Floats) -> None:
+    def _slow(self, view: View, at: Ints, cols: Ints, times: Ints, used: Floats, total: Floats) -> tuple[Bools, Bools]:
+        """Which leak slowly now, and which have stopped: a minute whose least use is no more than the one before."""
         minute = times // (60 * NS)
         turn = minute != self._minute[cols]
         least, before = self._least[cols], self._before[cols]
         with np.errstate(invalid="ignore"):
             rose = turn & (least > before)
             fell = turn & ~(least > before)
+            over = turn & (least <= before)
         fresh = rose & (self._slow_rises[cols] == 0)
         self._slow_start[cols] = np.where(fresh, before, self._slow_start[cols])
         self._slow_rises[cols] = np.where(fell, 0, self._slow_rises[cols] + rose)
@@ -99,6 +116,7 @@ class GpuMemoryLeak(LookDetector):
         for k in np.flatnonzero(bad).tolist():
             since_ns = int((minute[k] - self._slow_rises[cols[k]]) * 60 * NS)
             self._open(view, int(at[k]), float(self._slow_start[cols[k]]), since_ns, float(total[k]))
+        return bad, over
 
     def _open(self, view: View, i: int, start: float, since_ns: int, total: float) -> None:
         where, time_ns = view.where(int(view.frame.cols[i])), int(view.frame.times_ns[i])

@@ -3,15 +3,15 @@
 import numpy as np
 
 from detectors.frame import Bools, Floats, Ints
-from detectors.view import View
+from detectors.view import View, told_number
 
 
 def total_bytes(view: View, at: Ints) -> Floats:
     """Size of each card at some positions: as its gauge last said, else by its facts; NaN where nobody has told."""
     total: Floats = view.habits.total_bytes[view.frame.cols[at]].copy()
     for k in np.flatnonzero(np.isnan(total)):
-        told = view.inventory.attribute(view.subject(int(at[k])), "memory_total_bytes")
-        total[k] = float(told) if told else np.nan
+        told = told_number(view.inventory, view.subject(int(at[k])), "memory_total_bytes")
+        total[k] = np.nan if told is None else told
     return total
 
 

@@ -7,7 +7,7 @@ from detectors.frame import Bools, Ints
 from detectors.gpu.habits import BUSY_UTILISATION, LEAST_SPAN_S
 from detectors.gpu.thermal_throttle import near_limit
 from detectors.gpu.throttle_bits import HW_SLOWDOWN, POWER_BRAKE, POWER_CAP, THERMAL, bits, spoken
-from detectors.model import Evidence, FindingKind, Severity
+from detectors.model import Evidence, Finding, FindingKind, Severity
 from detectors.persistence import Persistence
 from detectors.view import LookDetector, View
 
@@ -40,13 +40,19 @@ class PowerThrottle(LookDetector):
         self._hold = Persistence(k=2, n=2, m=3)
         self._brake = Persistence(k=2, n=3, m=3)
 
+    def adopt(self, column: int, finding: Finding) -> None:
+        """Open since before a restart; critical is the brake's severity alone."""
+        hold = self._brake if finding.severity is Severity.CRITICAL else self._hold
+        hold.adopt(np.array([column], np.int64))
+
     def look(self, view: View) -> None:
         """One frame."""
         cols, times = view.frame.cols[view.at], view.frame.times_ns[view.at]
         if not len(cols):
             return
         habits = view.habits
-        mask = bits(view.frame.gauge("gpu_clocks_event_reasons")[view.at])
+        reasons = view.frame.gauge("gpu_clocks_event_reasons")[view.at]
+        mask = bits(reasons)
         bare = (mask & HW_SLOWDOWN != 0) & (mask & THERMAL == 0) & ~near_limit(view, view.at)
         brake = (mask & POWER_BRAKE != 0) | bare
         with np.errstate(invalid="ignore"):
@@ -56,9 +62,10 @@ class PowerThrottle(LookDetector):
             busy = habits.window_utilisation[cols] >= BUSY_UTILISATION
             held = (mask & POWER_CAP != 0) | (habits.window_power[cols] >= AT_CAP)
         bad = known & slow & busy & held & (mask & THERMAL == 0) & ~self._peer_rests(view, cols)
-        opens, clears = self._hold.look(cols, bad, known, times)
+        # a card without a process is held back by nothing, also where its habit has been forgotten meanwhile
+        opens, clears = self._hold.look(cols, bad, known | habits.free(cols), times)
         # the brake is the hardware's own word and needs no habit; both conditions are one finding
-        brakes, released = self._brake.look(cols, brake, mask > 0, times)
+        brakes, released = self._brake.look(cols, brake, ~np.isnan(reasons), times)
         since, since_brake = self._hold.since_ns(cols), self._brake.since_ns(cols)
         for k in opens:
             start_ns = int(habits.window_start_ns[cols[k]])

@@ -5,9 +5,9 @@ import numpy as np
 from detectors.contract import Needs, Opening
 from detectors.frame import Bools, Ints
 from detectors.gpu.throttle_bits import HARMFUL, HW_SLOWDOWN, THERMAL, bits, spoken
-from detectors.model import Evidence, FindingKind, Severity
+from detectors.model import Evidence, Finding, FindingKind, Severity
 from detectors.persistence import Persistence
-from detectors.view import LookDetector, View
+from detectors.view import LookDetector, View, told_number
 
 NEAR_CELSIUS = 5.0
 """A bare hardware-slowdown bit counts as thermal this close to the card's own slowdown limit."""
@@ -18,8 +18,8 @@ def near_limit(view: View, at: Ints) -> Bools:
     celsius = view.frame.gauge("gpu_temperature_celsius")[at]
     hot = np.zeros(len(at), np.bool_)
     for k in np.flatnonzero(~np.isnan(celsius)):
-        limit = view.inventory.attribute(view.subject(int(at[k])), "slowdown_celsius")
-        hot[k] = limit is not None and celsius[k] >= float(limit) - NEAR_CELSIUS
+        limit = told_number(view.inventory, view.subject(int(at[k])), "slowdown_celsius")
+        hot[k] = limit is not None and celsius[k] >= limit - NEAR_CELSIUS
     return hot
 
 
@@ -36,6 +36,10 @@ class ThermalThrottle(LookDetector):
 
     def __init__(self) -> None:
         self._hold = Persistence(k=2, n=3, m=3)
+
+    def adopt(self, column: int, finding: Finding) -> None:
+        """Open since before a restart."""
+        self._hold.adopt(np.array([column], np.int64))
 
     def look(self, view: View) -> None:
         """One frame."""
@@ -67,12 +71,11 @@ class ThermalThrottle(LookDetector):
             )
         ]
         if not np.isnan(celsius):
-            limit = view.inventory.attribute(view.subject(i), "slowdown_celsius")
-            held = f", the card slows down at {limit} °C" if limit else ""
+            limit = told_number(view.inventory, view.subject(i), "slowdown_celsius")
+            held = f", the card slows down at {limit:g} °C" if limit is not None else ""
             text = f"{where} is at {celsius:.0f} °C{held}"
-            expected = float(limit) if limit else None
             evidence.append(
-                Evidence(text, time_ns, "gpu_temperature_celsius", celsius, expected, "celsius", source="nvml")
+                Evidence(text, time_ns, "gpu_temperature_celsius", celsius, limit, "celsius", source="nvml")
             )
         habit = float(view.habits.busy_hertz[column])
         if not np.isnan(hertz) and not np.isnan(habit):

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from collectors.model import Event, EventKind, Subject
 from detectors.contract import Clearing, Needs, Opening, Opinion
-from detectors.model import Evidence, FindingKind, Inventory, Severity
+from detectors.model import Evidence, Finding, FindingKind, Inventory, Severity
 from detectors.view import where
 
 
@@ -33,6 +33,9 @@ class GpuLost:
     def on_time(self, now_ns: int) -> Iterable[Opinion]:
         """Nothing passes by itself: a lost card stays lost."""
         return ()
+
+    def adopt(self, finding: Finding) -> None:
+        """Nothing to take over: the card's return clears it, whoever opened it."""
 
     def ready(self, subject: Subject) -> bool:
         """It needs no history."""

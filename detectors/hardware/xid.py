@@ -7,7 +7,7 @@ from collectors.kernel_log.xid_catalogue import XID_CATALOGUE, XidDomain
 from collectors.model import Event, EventKind, Subject
 from detectors.contract import Clearing, Needs, Opening, Opinion
 from detectors.frame import NS
-from detectors.model import Evidence, FindingKind, Inventory, Severity
+from detectors.model import Evidence, Finding, FindingKind, Inventory, Severity
 from detectors.view import where
 
 SAME_FAULT = {
@@ -37,6 +37,7 @@ _SEVERITY = {
 }
 PASSES = frozenset({XidDomain.APPLICATION, XidDomain.INFORMATIONAL})
 PASS_S = 300.0
+_ADOPTED = -1
 """An application's Xid is over five minutes after its last line; a hardware one stays until the card is reset."""
 _SOURCE = {"kernel_log": "in the kernel log", "nvml": "by NVML", "dcgm": "by DCGM"}
 
@@ -91,9 +92,17 @@ class XidDetector:
     def on_time(self, now_ns: int) -> Iterable[Opinion]:
         """Application Xids pass."""
         for (subject, mark), last_ns in list(self._last_ns.items()):
-            if now_ns - last_ns > PASS_S * NS:
+            if last_ns == _ADOPTED:
+                self._last_ns[subject, mark] = now_ns
+            elif now_ns - last_ns > PASS_S * NS:
                 del self._last_ns[subject, mark]
                 yield Clearing(FindingKind.XID, subject, "not seen again for five minutes", mark)
+
+    def adopt(self, finding: Finding) -> None:
+        """Open since before a restart: the five minutes begin anew, since nobody listened."""
+        entry = XID_CATALOGUE.get(int(finding.mark)) if finding.mark.isdecimal() else None
+        if finding.kind is FindingKind.XID and entry is not None and entry.domain in PASSES:
+            self._last_ns[finding.subject, finding.mark] = _ADOPTED
 
     def ready(self, subject: Subject) -> bool:
         """It needs no history."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from collectors.model import Event, EventKind, Subject
 from detectors.contract import Clearing, Needs, Opening, Opinion
-from detectors.model import Evidence, FindingKind, Inventory, Severity
+from detectors.model import Evidence, Finding, FindingKind, Inventory, Severity
 
 
 @dataclass(slots=True)
@@ -40,6 +40,10 @@ class GpuOutOfMemory:
     def on_time(self, now_ns: int) -> Iterable[Opinion]:
         """Nothing passes by itself."""
         return ()
+
+    def adopt(self, finding: Finding) -> None:
+        """Open since before a restart."""
+        self._open.add(finding.subject)
 
     def ready(self, subject: Subject) -> bool:
         """It needs no history."""

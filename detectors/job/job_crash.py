@@ -7,7 +7,7 @@ from collectors.model import Event, EventKind, Subject
 from detectors.contract import Clearing, Needs, Opening, Opinion
 from detectors.frame import NS
 from detectors.job.rhythm import Rhythms
-from detectors.model import Evidence, FindingKind, Inventory, Severity
+from detectors.model import Evidence, Finding, FindingKind, Inventory, Severity
 
 CONFIRM_S = 10.0
 """A traceback may have been caught and logged: the job is dead if no step follows within this, or three usual gaps."""
@@ -51,6 +51,10 @@ class JobCrash:
             if now_ns - event.time_ns > max(CONFIRM_S, 3 * usual) * NS:
                 del self._suspected[job]
                 yield self._opening(event, name)
+
+    def adopt(self, finding: Finding) -> None:
+        """Open since before a restart."""
+        self._open.add(finding.subject)
 
     def ready(self, subject: Subject) -> bool:
         """It needs no history."""

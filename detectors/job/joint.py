@@ -4,10 +4,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from collectors.model import Subject, SubjectKind
 from detectors.frame import Bools, Ints
 from detectors.gpu.habits import WORK
 from detectors.job.situation import Judge
 from detectors.job.situation_detector import SituationDetector
+from detectors.model import Finding
 from detectors.view import View
 
 CLOCK_ODD = 0.06
@@ -22,6 +24,16 @@ class JointDetectors:
     _judges: dict[int, Judge] = field(default_factory=dict)
     _restless: set[int] = field(default_factory=set)
     """Jobs to judge again although all their ranks work: something is open, or their pace is to be watched."""
+    _adopted: list[tuple[Subject, Finding]] = field(default_factory=list)
+    """What was open before a restart, by job, until a GPU of the job is heard."""
+
+    def adopt(self, finding: Finding) -> None:
+        """A finding is open since before a restart: the detector of its kind says when it clears."""
+        if not any(finding.kind in detector.kinds for detector in self.detectors):
+            return
+        about = (finding.subject, *finding.related)
+        for job in [subject for subject in about if subject.kind is SubjectKind.JOB][:1]:
+            self._adopted.append((job, finding))
 
     def look(self, view: View) -> None:
         """One frame."""
@@ -32,10 +44,24 @@ class JointDetectors:
             return
         odd = self._odd(view, cols) & inside
         touched = set(np.unique(job[inside]).tolist())
+        if self._adopted:
+            self._take_over(view)
         judged = (set(np.unique(job[odd]).tolist()) | self._restless) & touched
         judged |= {i for i in touched if self._paced(view, i)} if len(view.rhythms.jobs) else set()
         for index in sorted(judged):
             self._judge(view, index)
+
+    def _take_over(self, view: View) -> None:
+        waiting, self._adopted = self._adopted, []
+        for job, finding in waiting:
+            index = view.jobs.find(job)
+            if index is None:
+                self._adopted.append((job, finding))
+                continue
+            for detector in self.detectors:
+                if finding.kind in detector.kinds:
+                    detector.adopt(index, finding.subject)
+                    self._restless.add(index)
 
     def _judge(self, view: View, index: int) -> None:
         members = view.jobs.members[index]

@@ -90,7 +90,10 @@ class SituationDetector:
     looks_to_open = 1
     looks_to_clear = 3
     unknown_clears = False
-    """Whether an undecided look counts as a clean one: pauses end at once, slowness needs proof of health."""
+    """Whether an undecided look counts as a clean one: pauses end at once, slowness needs proof of health.
+
+    A look that is not ready never counts: what nobody has seen is not over.
+    """
     severity = Severity.WARNING
     confidence = 0.9
 
@@ -102,13 +105,19 @@ class SituationDetector:
         """Take in a job's situation; `index` is the job's in `View.jobs`."""
         at = np.array([index], np.int64)
         bad = np.array([look.situation in self.situations])
-        known = np.array([self.unknown_clears or look.situation is not Situation.UNKNOWN])
+        unsure = {Situation.NOT_READY} if self.unknown_clears else {Situation.NOT_READY, Situation.UNKNOWN}
+        known = np.array([look.situation not in unsure])
         opens, clears = self._hold.look(at, bad, known, np.array([look.time_ns], np.int64))
         if len(opens):
             self._open(view, index, look)
         if len(clears):
             for subject in self._about.pop(index, ()):
                 view.out.clears(self.kinds[0], subject, self.why_cleared(look))
+
+    def adopt(self, index: int, subject: Subject) -> None:
+        """A finding of its kind is open about this job, or about a rank of it, since before a restart."""
+        self._hold.adopt(np.array([index], np.int64))
+        self._about[index] = (*(s for s in self._about.get(index, ()) if s != subject), subject)
 
     def open_jobs(self) -> list[int]:
         """Indices of the jobs about which it has something open."""

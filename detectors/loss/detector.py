@@ -11,7 +11,8 @@ from detectors.loss.loss_divergence import LossDivergence
 from detectors.loss.loss_nan import LossNan
 from detectors.loss.loss_spike import LossSpike
 from detectors.loss.order import Place, StepOrder
-from detectors.model import FindingKind, Inventory
+from detectors.loss.restored import Restored
+from detectors.model import Finding, FindingKind, Inventory
 
 FORGET_QUIET_NS = 24 * 3600 * 1_000_000_000
 """A job with nothing open that has not logged a step for a day is forgotten."""
@@ -88,6 +89,7 @@ class LossDetector:
         self._most_jobs = most_jobs
         self._jobs: dict[Subject, _Job] = {}
         self._swept_ns = 0
+        self._restored = Restored()
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -106,10 +108,12 @@ class LossDetector:
             return said
         because = _RESTART.get(event.kind)
         known = self._jobs.get(event.subject)
-        if because is None or known is None:
+        if because is None:
             return ()
+        if known is None:
+            return list(self._restored.begin_anew(event.subject, because))
         known.order.forget()
-        return list(known.clear(event.subject, because))
+        return [*known.clear(event.subject, because), *self._restored.begin_anew(event.subject, because)]
 
     def on_time(self, now_ns: int) -> Iterable[Opinion]:
         """Forget jobs that have long been silent."""
@@ -122,6 +126,10 @@ class LossDetector:
             if silent_ns > (FORGET_OPEN_NS if job.has_open else FORGET_QUIET_NS):
                 self._forget(subject, "the job has logged no step for a week", said)
         return said
+
+    def adopt(self, finding: Finding) -> None:
+        """Open since before a restart of the agent: held against the figure that it was held against when it opened."""
+        self._restored.add(finding)
 
     def ready(self, subject: Subject) -> bool:
         """Whether the job has logged enough lines since its start for its loss to have a habit."""
@@ -143,7 +151,10 @@ class LossDetector:
         if place is Place.REPEAT:
             return
         if place is Place.RESTARTED:
-            said.extend(job.clear(subject, f"the job went back to {line.where}: it was restarted"))
+            because = f"the job went back to {line.where}: it was restarted"
+            said.extend(job.clear(subject, because))
+            said.extend(self._restored.begin_anew(subject, because))
+        said.extend(self._restored.look(line))
         habit = job.habit
         habit.lines += 1
         standing = habit.standing(line)

@@ -62,10 +62,15 @@ class TelemetryLost:
             explained = home is None or home in silent or home in self._goodbye
             if not explained and not self.book.is_open(FindingKind.GPU_LOST, subject):
                 self._open(subject, int(seen[column]), "no reading", inventory, out)
-        for finding in self.book.open_findings() if len(self.book) else ():
-            if finding.kind is FindingKind.TELEMETRY_LOST and finding.subject.kind is SubjectKind.GPU:
+        for finding in self.book.of_kind(FindingKind.TELEMETRY_LOST):
+            if finding.subject.kind is SubjectKind.GPU:
                 known = columns.find(finding.subject)
-                if known is not None and now_ns - int(self._gpu_ns[known]) <= GPU_SILENT_S * NS:
+                # a column may stand without a reading: a batch that names a GPU and tells nothing of it
+                if (
+                    known is not None
+                    and known < len(self._gpu_ns)
+                    and now_ns - int(self._gpu_ns[known]) <= GPU_SILENT_S * NS
+                ):
                     out.clears(FindingKind.TELEMETRY_LOST, finding.subject, "its readings are back")
 
     def _open(self, subject: Subject, since_ns: int, what: str, inventory: Inventory, out: Opinions) -> None:

@@ -1,0 +1,1 @@
+"""Makes `simulated_fleet` importable from the folders below."""
