@@ -208,7 +208,7 @@ class GpuHolders:
             ids = {process.owner.container_id for process in claim.processes}
             container_id = lead.owner.container_id if lead else ids.pop() if len(ids) == 1 else None
             if container_id:
-                container = self._folders.container_name(owner.pod_uid, container_id, now_ns)
+                container = self._folders.container_name(owner.pod_uid, name, container_id, now_ns)
             if container:
                 attributes["container"] = container
         job = self._job_of(claim, container, followed)

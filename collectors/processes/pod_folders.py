@@ -28,8 +28,9 @@ class PodFolders:
             self._pods = {uid: (namespace, pod) for namespace, pod, uid in found[-_MOST_KEPT:]}
         return self._pods.get(uid)
 
-    def container_name(self, uid: str, container_id: str, now_ns: int) -> str | None:
-        """By the link that bears the container's id, else the pod's only container with a log; None where unclear."""
+    def container_name(self, uid: str, name: tuple[str, str] | None, container_id: str, now_ns: int) -> str | None:
+        """Of a pod by its uid and name: by the link that bears the container's id, else the pod's only container with a
+        log; None where unclear."""
         if container_id not in self._containers and _is_due(self._next_containers_ns, now_ns):
             self._next_containers_ns = now_ns + RESCAN_NS
             links = os.path.join(os.path.dirname(self._root.rstrip("/")), "containers")  # noqa: PTH118, PTH120
@@ -37,10 +38,9 @@ class PodFolders:
             self._containers = {link["id"]: link["container"] for link in found[-_MOST_KEPT:]}
         if container_id in self._containers:
             return self._containers[container_id]
-        named = self._pods.get(uid)
-        if named is None:
+        if name is None:
             return None
-        folder = f"{self._root}/{named[0]}_{named[1]}_{uid}"
+        folder = f"{self._root}/{name[0]}_{name[1]}_{uid}"
         containers = [name for name in _names(folder) if os.path.isdir(f"{folder}/{name}")]  # noqa: PTH112
         return containers[0] if len(containers) == 1 else None
 
