@@ -1,7 +1,7 @@
 """The types that floor 2 owns and hands up: Finding, Incident, and the inventory they lean on."""
 
 from detectors.model.finding import Evidence, Finding
-from detectors.model.incident import Incident, IncidentState
+from detectors.model.incident import Incident, IncidentState, Word, WordKind
 from detectors.model.inventory import Inventory
 from detectors.model.kinds import FindingKind, Layer, Severity
 
@@ -14,4 +14,6 @@ __all__ = [
     "Inventory",
     "Layer",
     "Severity",
+    "Word",
+    "WordKind",
 ]

@@ -1,4 +1,4 @@
-"""Findings that belong together."""
+"""Findings that belong together, and what people say about them."""
 
 from enum import StrEnum
 
@@ -13,8 +13,40 @@ class IncidentState(StrEnum):
 
     OPEN = "open"
     ACKNOWLEDGED = "acknowledged"
+    SNOOZED = "snoozed"
+    """A person wants to hear no more of it until `Incident.snoozed_until_ns`; then it is open again."""
     MITIGATED = "mitigated"
     RESOLVED = "resolved"
+
+
+class WordKind(StrEnum):
+    """What a person can say about an incident."""
+
+    ACKNOWLEDGE = "acknowledge"
+    SNOOZE = "snooze"
+    RESOLVE = "resolve"
+    MERGE = "merge"
+    SPLIT = "split"
+
+
+class Word(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One word of a person about one incident. The store keeps it; the watch is told and holds to it."""
+
+    kind: WordKind
+    incident: str
+    """Whole id of the incident that it is about."""
+    who: str
+    """The person's identity, as the agent proved it."""
+    time_ns: int
+    """By the agent's clock, Unix ns."""
+    note: str = ""
+    """The person's own words: hostile, as all text from outside."""
+    until_ns: int | None = None
+    """SNOOZE: until when."""
+    other: str = ""
+    """MERGE: the incident that takes the findings in. SPLIT: the new incident that gets them."""
+    findings: tuple[str, ...] = ()
+    """MERGE and SPLIT: ids of the findings that move."""
 
 
 class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -44,3 +76,12 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     """As `Finding.names`, of the root."""
     kinds: tuple[FindingKind, ...] = ()
     """Kinds of `findings`, in their order."""
+    snoozed_until_ns: int | None = None
+    """Where `state` is SNOOZED: until when, Unix ns by the agent's clock."""
+    reopened: int = 0
+    """How often it came back within ten minutes of being resolved."""
+    word: int = 0
+    """Number of the last word of a person that this value has taken in; one with a lower number than the store knows
+    is out of date, and saving it changes nothing."""
+    gpus: dict[str, int] = {}
+    """GPUs of each job that it touches, by the job's name, as the inventory knew when the incident last changed."""

@@ -205,7 +205,7 @@ def test_an_incident_waits_until_everything_has_stayed_cleared() -> None:
     assert correlator.unresolved == []
 
 
-def test_the_same_again_before_it_resolves_is_the_same_incident_and_after_it_a_new_one() -> None:
+def test_the_same_again_is_the_same_incident_until_ten_minutes_after_it_resolved_and_then_a_new_one() -> None:
     correlator = fed(finding(K.STRAGGLER, 3, 100), finding(K.STRAGGLER, 3, 100, cleared=200))
     correlator.update([finding(K.STRAGGLER, 3, 215)], 225 * SECOND)
     assert len(only(correlator).findings) == 2
@@ -214,7 +214,12 @@ def test_the_same_again_before_it_resolves_is_the_same_incident_and_after_it_a_n
     correlator.update([], 270 * SECOND)
     assert correlator.unresolved == []
     correlator.update([finding(K.STRAGGLER, 3, 300)], 310 * SECOND)
-    assert len(only(correlator).findings) == 1
+    assert (len(only(correlator).findings), only(correlator).reopened) == (3, 1)
+
+    correlator.update([finding(K.STRAGGLER, 3, 300, cleared=320)], 320 * SECOND)
+    correlator.update([], 350 * SECOND)
+    correlator.update([finding(K.STRAGGLER, 3, 951)], 951 * SECOND)
+    assert (len(only(correlator).findings), only(correlator).reopened) == (1, 0)
 
 
 def test_an_acknowledged_incident_stays_so_until_it_resolves() -> None:
