@@ -127,10 +127,12 @@ class _Block:
     rows: _Rows
     cols: Ints
     times_ns: Ints
+    values: npt.NDArray[np.generic]
+    """Shape (tables, metrics of the catalogue, GPUs)."""
+    there: Bools
+    """Which of the values are no gaps, same shape."""
     told: Bools
     """Which cells have any reading."""
-    values: npt.NDArray[np.generic]
-    """Shape (tables, metrics, GPUs)."""
 
 
 @dataclass(slots=True)
@@ -228,10 +230,11 @@ class FrameBuilder:
         rows = self._rows_of(metrics)
         flat = np.frombuffer(b"".join(looks.data), dtype="<i8" if rows.counter else "<f4")
         values = flat.reshape(len(looks.data), len(metrics), gpus)
-        known = values if len(rows.known) == len(metrics) else values[:, [k for k, _ in rows.known]]
-        told = (known != COUNTER_ABSENT if rows.counter else ~np.isnan(known)).any(axis=1)
+        if len(rows.known) < len(metrics):
+            values = values[:, [k for k, _ in rows.known]]
+        there = values != COUNTER_ABSENT if rows.counter else ~np.isnan(values)
         times = np.repeat(np.array(looks.times_ns, np.int64), gpus)
-        return _Block(rows, np.concatenate(looks.cols), times, told.ravel(), values)
+        return _Block(rows, np.concatenate(looks.cols), times, values, there, there.any(axis=1).ravel())
 
     def _frame(self, slot: Slot) -> Frame:
         blocks = [self._block(metrics, gpus, looks) for (metrics, gpus), looks in slot.items()]
@@ -243,10 +246,15 @@ class FrameBuilder:
         for block in blocks:
             at = self._at[block.cols]
             kept = (at >= 0) & (times[at] == block.times_ns) if n else np.zeros(len(at), np.bool_)
-            whole, at = bool(kept.all()), at[kept]
-            for k, row in block.rows.known:
+            out = counters if block.rows.counter else gauges
+            for k, (_, row) in enumerate(block.rows.known):
+                # a gap overwrites nothing: of several tables of one instant each says what it knows
+                here = kept & block.there[:, k].ravel()
                 values = block.values[:, k].ravel()
-                (counters if block.rows.counter else gauges)[row, at] = values if whole else values[kept]
+                if here.all():
+                    out[row, at] = values
+                else:
+                    out[row, at[here]] = values[here]
         self._at[cols] = -1
         self._last_ns[cols] = times
         increases, spans = self._differences(cols, times, counters)
