@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -26,6 +27,9 @@ from collectors.processes.proc import Proc
 from collectors.settings import LogSettings, Settings
 from collectors.tail import LogTail, Position
 from collectors.training_log import TrainingLogParser
+
+if TYPE_CHECKING:
+    from collectors.gpu.nvml import NvmlGpus
 
 _LOG = logging.getLogger(__name__)
 
@@ -105,8 +109,16 @@ class SteadyLog:
 class Sources:
     """GPU sources and log sources of this node."""
 
-    def __init__(self, settings: Settings, node: Subject, node_name: str, boot_id: str, positions_file: Path) -> None:
-        """Raises FixConfiguration for an address that no source can use."""
+    def __init__(
+        self,
+        settings: Settings,
+        node: Subject,
+        node_name: str,
+        boot_id: str,
+        positions_file: Path,
+        make_nvml: "Callable[[Subject, str], NvmlGpus] | None" = None,
+    ) -> None:
+        """Raises FixConfiguration for an address that no source can use. `make_nvml`: NVML by another child."""
         self._settings = settings
         self._node = node
         self._node_name = node_name
@@ -124,14 +136,14 @@ class Sources:
         self._tails: dict[str, LogTail] = {}
         self._job_names: dict[str, str] = {}
         self._followed: dict[tuple[str, str], FollowedLog | None] = {}
-        self._open_gpus()
+        self._open_gpus(make_nvml)
         self._open_logs()
 
-    def _open_gpus(self) -> None:
+    def _open_gpus(self, make_nvml: "Callable[[Subject, str], NvmlGpus] | None") -> None:
         if self._settings.nvml:
             from collectors.gpu.nvml import NvmlGpus  # a node without NVML does without it
 
-            nvml = NvmlGpus(self._node, self._node_name)
+            nvml = (make_nvml or NvmlGpus)(self._node, self._node_name)
             try:
                 nvml.start(time.time_ns())
             except FixConfiguration as error:
