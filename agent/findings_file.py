@@ -1,7 +1,7 @@
 """Findings as JSON lines, one a line, for scoring and for programs."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +14,27 @@ def finding_line(finding: Finding) -> dict[str, Any]:
 
     `subject` holds `node`, `gpu` (index), `rank` and `job`, each where known; index and rank are numbers.
     """
-    subject: dict[str, Any] = dict(finding.names)
-    for key in ("gpu", "rank"):
-        if str(subject.get(key, "")).isdigit():
-            subject[key] = int(subject[key])
     return {
         "id": finding.id,
         "kind": finding.kind.value,
         "opened_at": finding.opened_ns / 1e9,
         "since": finding.since_ns / 1e9,
         "cleared_at": None if finding.cleared_ns is None else finding.cleared_ns / 1e9,
-        "subject": subject,
+        "subject": named_subject(finding.names),
         "severity": finding.severity.value,
         "confidence": finding.confidence,
         "summary": finding.summary,
         "evidence": [evidence.text for evidence in finding.evidence],
     }
+
+
+def named_subject(names: Mapping[str, str]) -> dict[str, Any]:
+    """A finding's or an incident's names for JSON: index and rank as numbers."""
+    subject: dict[str, Any] = dict(names)
+    for key in ("gpu", "rank"):
+        if str(subject.get(key, "")).isdigit():
+            subject[key] = int(subject[key])
+    return subject
 
 
 def write_findings(path: Path, findings: Iterable[Finding]) -> None:

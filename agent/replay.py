@@ -1,9 +1,15 @@
-"""A recording through the whole watch, in this process, without a server: the same collector, detectors and policy."""
+"""A recording through the whole watch, in this process, without a server: the same collector, detectors and policy.
+
+A recording of batches (many nodes) has been through its collectors already.
+"""
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from agent.watch import Changes, Watch
+from collectors.errors import FixConfiguration
 from collectors.model import Origin
+from collectors.recording.batches import BatchRecording, holds_batches
 from collectors.recording.folder import Recording
 from collectors.recording.play import play
 from collectors.sampling.plan import SamplingPlan
@@ -13,8 +19,13 @@ NATIVE_DEPTH = 40
 """Looks kept a GPU where every row of a 5 Hz recording is one: the window covers the same six seconds."""
 
 
+def open_recording(path: Path) -> Recording | BatchRecording:
+    """A folder by what it holds: one node's telemetry and logs, or the batches of many nodes."""
+    return BatchRecording(path) if holds_batches(path) else Recording(path)
+
+
 def replay(
-    recording: Recording,
+    recording: Recording | BatchRecording,
     *,
     plan: SamplingPlan | None = None,
     native: bool = False,
@@ -26,9 +37,15 @@ def replay(
     `until_ns` cuts the replay off: what it yields is what the whole replay yields before that instant.
     """
     depth = NATIVE_DEPTH if native else 10
-    watch = Watch(Origin.REPLAY, recording.identity.cluster, rules=rules, depth=depth)
+    watch = Watch(Origin.REPLAY, recording.cluster, rules=rules, depth=depth)
     now_ns = recording.start_ns
-    for now_ns, batch in play(recording, plan or SamplingPlan(), native=native, until_ns=until_ns):
+    if isinstance(recording, BatchRecording):
+        if native:
+            raise FixConfiguration(f"{recording.path}: holds batches, not rows: play it without --native")
+        batches = recording.play(until_ns)
+    else:
+        batches = play(recording, plan or SamplingPlan(), native=native, until_ns=until_ns)
+    for now_ns, batch in batches:
         yield now_ns, watch.advance(now_ns)
         watch.receive(batch, now_ns)
     end_ns = recording.end_ns if until_ns is None else min(until_ns, recording.end_ns)

@@ -11,7 +11,8 @@ from agent.cli.exit_codes import OK
 HELP = "play a recording through the watch, without a server, and say what it finds"
 EPILOG = """\
 Files of the folder: telemetry.csv.gz, train.log, kmsg.txt with meta.json ({"boot_unix": seconds}), *stderr.log,
-nccl_trace*.pickle; all but the telemetry optional. Exit code 0 whether anything was found or not."""
+nccl_trace*.pickle; all but the telemetry optional. Or batches.wsb with meta.json: a whole cluster, as
+`watchstander simulate` writes it. Exit code 0 whether anything was found or not."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--native", action="store_true", help="every row of the telemetry is a look (for study)")
     parser.add_argument("--until", type=float, metavar="T", help="cut off at Unix second T")
     parser.add_argument("--findings-jsonl", type=Path, metavar="FILE", help="write one finding a line to FILE")
+    parser.add_argument("--incidents-jsonl", type=Path, metavar="FILE", help="write one incident a line to FILE")
     parser.add_argument("--policy", type=Path, metavar="FILE", help="a policy file instead of the one that ships")
     parser.add_argument("--json", action="store_true", help="findings and incidents as JSON on standard output")
 
@@ -31,13 +33,14 @@ def run(args: argparse.Namespace) -> int:
     """Replay, telling what opens and clears."""
     from agent.cli.tables import plain
     from agent.findings_file import finding_line, write_findings
-    from agent.replay import replay
-    from collectors.recording.folder import Recording
+    from agent.incidents_file import write_incidents
+    from agent.replay import open_recording, replay
+    from collectors.recording.batches import BatchRecording
     from detectors.model import Finding, Incident
     from policies.model import Decision
     from policies.rules import load_rules
 
-    recording = Recording(args.recording)
+    recording = open_recording(args.recording)
     rules = load_rules(args.policy) if args.policy else None
     until_ns = None if args.until is None else int(args.until * 1e9)
     findings: dict[str, Finding] = {}
@@ -60,6 +63,11 @@ def run(args: argparse.Namespace) -> int:
         decisions.update((d.incident, d) for d in changes.decisions)
     if args.findings_jsonl is not None:
         write_findings(args.findings_jsonl, findings.values())
+    if args.incidents_jsonl is not None:
+        write_incidents(args.incidents_jsonl, incidents.values(), findings)
+    if isinstance(recording, BatchRecording):
+        for why, count in recording.bad.items():
+            print(f"watchstander: {args.recording}: passed over {count}: {plain(why)}", file=sys.stderr)
     if args.json:
         shape = {
             "findings": [finding_line(f) for f in findings.values()],

@@ -1,0 +1,1 @@
+"""A simulated cluster: nodes, jobs and faults with the physics of the recordings, told by simulated collectors."""
