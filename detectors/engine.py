@@ -4,11 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
+from msgspec.structs import replace
 
 from collectors.model import Batch, Event, EventKind, Origin, Subject, SubjectKind
 from detectors.book import Book
 from detectors.contract import EventDetector, Opinions
-from detectors.frame import Columns, Frame, FrameBuilder
+from detectors.frame import NS, Columns, Frame, FrameBuilder
 from detectors.gpu.habits import GONE, Habits
 from detectors.hardware.gpu_lost import GpuLost
 from detectors.hardware.xid import XidDetector
@@ -21,7 +22,7 @@ from detectors.job.rhythm import Rhythms
 from detectors.loss import LossDetector
 from detectors.model import Finding, Inventory
 from detectors.registry import LOOK_DETECTORS, SITUATION_DETECTORS
-from detectors.silence.clock_offset import ClockOffset
+from detectors.silence.clock_offset import LIMIT_S, ClockOffset
 from detectors.silence.telemetry_lost import TelemetryLost
 from detectors.unusual.learning import UnusualLearner
 from detectors.view import Jobs, LookDetector, View
@@ -87,8 +88,12 @@ class Engine:
         self.inventory.learn(batch, received_ns)
         self.clocks.heard(batch.node, batch.sent_ns, received_ns)
         self.silence.heard(batch.node, batch.events, received_ns)
-        self.frames.add(batch, self.clocks.offset_ns(batch.node))
-        self._events.extend(batch.events)
+        offset_ns, latest_ns = self.clocks.offset_ns(batch.node), received_ns + int(LIMIT_S * NS)
+        self.frames.add(batch, offset_ns, latest_ns)
+        for event in batch.events:
+            # a line that claims to come from the future would hold back every later one of its job
+            time_ns = min(event.time_ns + offset_ns, latest_ns)
+            self._events.append(event if time_ns == event.time_ns else replace(event, time_ns=time_ns))
 
     def tick(self, now_ns: int) -> list[Finding]:
         """Look at everything received since the last tick; findings that opened, changed or cleared."""

@@ -25,6 +25,7 @@ _COUNTER_ROW = {name: i for i, name in enumerate(COUNTERS)}
 _SCALE = np.array([CATALOGUE[name].scale for name in COUNTERS])
 SLOT_NS = NS // 5
 """Looks of different nodes within 0.2 s are handled together; finer than any sampling plan."""
+LATEST_NS = 2**63 - 1
 LONGEST_DIFFERENCE_NS = 120 * NS
 """A counter's difference over a longer gap says nothing about the present: it starts anew."""
 MOST_PLACES = 500_000
@@ -169,6 +170,7 @@ class FrameBuilder:
 
     columns: Columns = field(default_factory=Columns)
     late: int = 0
+    future: int = 0
     _pending: dict[int, Slot] = field(default_factory=lambda: defaultdict(lambda: defaultdict(_Looks)))
     _places: dict[tuple[Subject, ...], _Place] = field(default_factory=dict)
     _rows: dict[tuple[str, ...], _Rows] = field(default_factory=dict)
@@ -178,8 +180,11 @@ class FrameBuilder:
     _at: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     """Position of each column in the frame being laid out; -1 outside."""
 
-    def add(self, batch: Batch, offset_ns: int = 0) -> None:
-        """Take in a batch's readings; `offset_ns` is added to its times (the node's clock corrected)."""
+    def add(self, batch: Batch, offset_ns: int = 0, latest_ns: int = LATEST_NS) -> None:
+        """Take in a batch's readings; `offset_ns` is added to its times (the node's clock corrected).
+
+        Looks later than `latest_ns` are dropped and counted: they would make every true one after them a late one.
+        """
         if not batch.tables:
             return
         place = self._places.get(batch.subjects) or self._place(batch.subjects)
@@ -190,6 +195,9 @@ class FrameBuilder:
             look_bytes = len(table.data) // max(1, len(table.times_ns))
             for i, time_ns in enumerate(table.times_ns):
                 time_ns += offset_ns
+                if time_ns > latest_ns:
+                    self.future += 1
+                    continue
                 data = table.data if len(table.times_ns) == 1 else table.data[i * look_bytes : (i + 1) * look_bytes]
                 if gpus is not None:
                     cells = np.frombuffer(data, f"V{look_bytes // len(gpus) // len(table.metrics)}")

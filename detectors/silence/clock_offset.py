@@ -35,10 +35,12 @@ class ClockOffset:
     def offset_ns(self, node: Subject) -> int:
         """What to add to this node's times so that they are the agent's; 0 while the clocks agree."""
         seen = self._offsets.get(node)
-        if not seen or len(seen) < LEAST:
+        if not seen:
             return 0
         best = max(seen)
-        return int(-best * NS) if abs(best) > LIMIT_S else 0
+        # no batch arrives before it was sent: ahead is certain at once, behind may be a spool that is being emptied
+        known = best > LIMIT_S or (best < -LIMIT_S and len(seen) >= LEAST)
+        return int(-best * NS) if known else 0
 
     def on_time(self, inventory: Inventory, now_ns: int, out: Opinions) -> None:
         """Judge all nodes."""
