@@ -5,6 +5,14 @@ BIN    := $(VENV)/bin
 DEV    := $(VENV)/.dev-$(shell cksum < requirements/dev.txt | cut -d' ' -f1)
 AGENT  := $(VENV)/.agent-$(shell cksum < requirements/agent.txt | cut -d' ' -f1)
 
+ifeq ($(origin PYTHON)$(filter clean,$(MAKECMDGOALS)),command line)
+VERSION := -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null
+HELD := $(shell $(BIN)/python $(VERSION))
+ifneq ($(HELD),$(if $(HELD),$(shell $(PYTHON) $(VERSION))))
+$(error $(VENV) holds Python $(HELD), not $(PYTHON): `make clean` first)
+endif
+endif
+
 .PHONY: demo test quick check format bench lock clean help
 
 help: ## list the targets
@@ -38,16 +46,24 @@ lock: $(DEV) ## renew the pinned requirements from pyproject.toml (hashes, no re
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-data
 
+# A half-made environment would be taken for a whole one the next time.
+.DELETE_ON_ERROR:
+
 $(VENV)/pyvenv.cfg:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "watchstander needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Set PYTHON=python3.12, say."; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not there. Install Python 3.11 or newer, or name one: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "watchstander needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+define install
+	@echo "installing $(1) into $(VENV)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1) || { echo "pip could not install $(1) (its own words stand above): it needs to reach a package index, or packages in PIP_FIND_LINKS"; exit 1; }
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+endef
 
 $(AGENT): $(VENV)/pyvenv.cfg requirements/agent.txt pyproject.toml
-	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/agent.txt
-	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@touch $@
+	$(call install,requirements/agent.txt)
 
 $(DEV): $(VENV)/pyvenv.cfg requirements/dev.txt pyproject.toml
-	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@touch $@
+	$(call install,requirements/dev.txt)
