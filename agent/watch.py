@@ -6,6 +6,8 @@ Agent, replay and demo all drive this one object, so that a replay gives what th
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from agent.jobs.book import JobBook
+from agent.jobs.record import AttemptRecord
 from agent.learning import Fits, InlineFits
 from collectors.model import Batch, Event, EventKind, Origin
 from detectors.correlation.correlator import Correlator
@@ -34,9 +36,11 @@ class Changes:
     decisions: list[Decision] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     """Events worth keeping: all but training steps, whose newest the job's row holds."""
+    jobs: list[AttemptRecord] = field(default_factory=list)
+    """Attempts of jobs as they stand now."""
 
     def __bool__(self) -> bool:
-        return bool(self.findings or self.incidents or self.decisions or self.events)
+        return bool(self.findings or self.incidents or self.decisions or self.events or self.jobs)
 
     def add(self, more: "Changes") -> None:
         """Put later changes behind these."""
@@ -44,6 +48,7 @@ class Changes:
         self.incidents += more.incidents
         self.decisions += more.decisions
         self.events += more.events
+        self.jobs += more.jobs
 
 
 class Watch:
@@ -67,6 +72,7 @@ class Watch:
         self.engine = Engine(origin, depth)
         self.correlator = Correlator(cluster)
         self.policy = PolicyEngine(tuple(rules) if rules is not None else default_rules(), mode)
+        self.jobs = JobBook(origin)
         self._events: list[Event] = []
         self._findings: dict[str, Finding] = {}
         self._incidents: dict[str, Incident] = {}
@@ -81,6 +87,7 @@ class Watch:
             self._ticked_ns = self._passed_ns = received_ns // GRID_NS * GRID_NS - GRID_NS
         self.engine.receive(batch, received_ns)
         self._events.extend(event for event in batch.events if event.kind is not EventKind.TRAINING_STEP)
+        self.jobs.hear(batch.events)
         self._urgent = self._urgent or bool(batch.events) or bool(batch.suspicion)
 
     def advance(self, now_ns: int) -> Changes:
@@ -106,12 +113,17 @@ class Watch:
             self._findings[finding.id] = finding
         changes.incidents = self.correlator.update(changes.findings, now_ns)
         self._decide(changes, now_ns)
+        changes.jobs = self.jobs.tick(now_ns, changes.findings, changes.incidents, self._findings, self.engine)
         self._fits.poll(self.engine.unusual, now_ns)
         self._forget(now_ns)
         return changes
 
     def restore(
-        self, findings: Iterable[Finding], incidents: Iterable[Incident], decisions: Iterable[Decision]
+        self,
+        findings: Iterable[Finding],
+        incidents: Iterable[Incident],
+        decisions: Iterable[Decision],
+        jobs: Iterable[AttemptRecord] = (),
     ) -> None:
         """Take over what was open before a restart; nothing resolves by itself meanwhile."""
         findings = list(findings)
@@ -121,6 +133,7 @@ class Watch:
         self._incidents.update((i.id, i) for i in incidents)
         self.correlator.restore(incidents, findings)
         self.policy.restore(decisions)
+        self.jobs.restore(jobs, findings, self.engine.inventory)
 
     def _decide(self, changes: Changes, now_ns: int) -> None:
         for incident in changes.incidents:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from agent.jobs.record import AttemptRecord
 from agent.store.chunks import ReadingsChunk
 from agent.store.rows import JobSeen, NodeSeen, Pruned, Retention
 from agent.watch import Changes
@@ -69,13 +70,14 @@ class _Pending:
     events: list[Event] = field(default_factory=list)
     nodes: dict[tuple[str, str, str], NodeSeen] = field(default_factory=dict)
     jobs: dict[tuple[str, str, str], JobSeen] = field(default_factory=dict)
+    attempts: dict[tuple[str, str, str, int], AttemptRecord] = field(default_factory=dict)
     chunks: list[ReadingsChunk] = field(default_factory=list)
     since_ns: int = 0
     """When the oldest of it came."""
 
     def rows(self) -> int:
         changes = len(self.findings) + len(self.incidents) + len(self.decisions) + len(self.events)
-        return changes + len(self.nodes) + len(self.jobs) + len(self.chunks)
+        return changes + len(self.nodes) + len(self.jobs) + len(self.attempts) + len(self.chunks)
 
     def put(self, newer: "_Pending") -> None:
         """Lay newer things over these."""
@@ -85,6 +87,7 @@ class _Pending:
         self.events += newer.events
         self.nodes |= newer.nodes
         self.jobs |= newer.jobs
+        self.attempts |= newer.attempts
         self.chunks += newer.chunks
 
 
@@ -149,6 +152,7 @@ class Keeper:
             newer.incidents = {incident.id: incident for incident in changes.incidents}
             newer.decisions = {decision.id: decision for decision in changes.decisions}
             newer.events = list(changes.events)
+            newer.attempts = {attempt.key: attempt for attempt in changes.jobs}
         with self._lock:
             if not self._waiting.rows():
                 self._waiting.since_ns = self._clock()
@@ -195,6 +199,7 @@ class Keeper:
             pending.decisions,
             pending.nodes,
             pending.jobs,
+            pending.attempts,
         )
         for table in tables:
             while len(table) > self._most:
@@ -260,10 +265,12 @@ class Keeper:
             list(pending.incidents.values()),
             list(pending.decisions.values()),
             pending.events,
+            list(pending.attempts.values()),
         )
         if changes:
             self._one(len(pending.findings) + len(pending.events), "findings and events", lambda: store.save(changes))
             pending.findings, pending.incidents, pending.decisions, pending.events = {}, {}, {}, []
+            pending.attempts = {}
         if pending.nodes:
             self._one(len(pending.nodes), "nodes", lambda: store.save_nodes(list(pending.nodes.values())))
             pending.nodes = {}

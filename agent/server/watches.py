@@ -42,4 +42,5 @@ def _restore(watch: Watch, store: Store, cluster: str) -> None:
     for incident in incidents:
         findings.update((finding.id, finding) for finding in store.findings(incident.findings))
     decisions = [decision for incident in incidents for decision in store.decisions(incident.id)]
-    watch.restore(findings.values(), incidents, decisions)
+    attempts = store.attempts(cluster=cluster, origin=Origin.LIVE)
+    watch.restore(findings.values(), incidents, decisions, attempts)

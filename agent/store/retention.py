@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Table, delete, select
 
 from agent.store.rows import Pruned, Retention
 from agent.store.tables import readings
+from agent.store.tables.attempts import ATTEMPTS
 from agent.store.tables.base import delete_oldest, slices
 from agent.store.tables.decisions import DECISIONS
 from agent.store.tables.events import EVENTS
@@ -49,6 +50,7 @@ def prune(writing: Writing, now_ns: int, retention: Retention) -> Pruned:
         decisions=decisions,
         nodes=_delete(writing, NODES, "last_seen_ns", history_ns),
         jobs=_delete(writing, JOBS, "last_seen_ns", history_ns),
+        attempts=_delete(writing, ATTEMPTS, "updated_ns", history_ns),
     )
 
 

@@ -62,3 +62,5 @@ class Pruned:
     decisions: int = 0
     nodes: int = 0
     jobs: int = 0
+    attempts: int = 0
+    """Of jobs."""

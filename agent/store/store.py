@@ -19,13 +19,14 @@ import numpy.typing as npt
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
+from agent.jobs.record import AttemptRecord
 from agent.store import connect, documents, retention, schema
 from agent.store.chunks import ReadingsChunk
 from agent.store.documents import column_text
 from agent.store.failures import explained
 from agent.store.lock import FileLock
 from agent.store.rows import JobSeen, NodeSeen, Pruned, Retention
-from agent.store.tables import audit, decisions, events, findings, incidents, jobs, nodes, readings
+from agent.store.tables import attempts, audit, decisions, events, findings, incidents, jobs, nodes, readings
 from agent.store.tables.audit import AUDIT
 from agent.watch import Changes
 from collectors.errors import FixConfiguration, GiveUp, RetryLater
@@ -102,6 +103,7 @@ class Store:
             incidents.save(connection, changes.incidents)
             findings.link(connection, incident_of)
             events.save(connection, changes.events)
+            attempts.save(connection, changes.jobs)
             for decision in decisions.save(connection, changes.decisions):
                 audit.append(
                     connection,
@@ -244,6 +246,18 @@ class Store:
         """The one seen last first."""
         with self._reading() as connection:
             return jobs.listed(connection, cluster)
+
+    def attempts(
+        self, *, cluster: str | None = None, origin: Origin | None = None, limit: int = 20_000
+    ) -> list[AttemptRecord]:
+        """The newest attempt of every job, those changed last first."""
+        with self._reading() as connection:
+            return attempts.newest(connection, cluster=cluster, origin=origin, limit=limit)
+
+    def attempts_of(self, name_or_id: str, *, cluster: str | None = None, limit: int = 500) -> list[AttemptRecord]:
+        """Attempts of the jobs of a name or id (several jobs may share a name), newest first."""
+        with self._reading() as connection:
+            return attempts.of_jobs(connection, name_or_id, cluster=cluster, limit=limit)
 
     def keep_readings(self, chunk_rows: Sequence[ReadingsChunk]) -> None:
         """Keep chunks; of two with the same subjects, metrics and first time the one that reaches further stays."""

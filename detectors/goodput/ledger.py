@@ -133,6 +133,18 @@ class Ledger:
             self.announce(what, at_ns, since_ns)
         self._close_claim(self._announced.pop(what), at_ns)
 
+    def speaks(self) -> None:
+        """A first word of training has come: what was unknown so far, however long, was the start."""
+        if self.base is Base.SILENT:
+            self.base = Base.STARTING
+        for stretch in (*self._stretches, self._current):
+            if stretch.base in (Base.SILENT, Base.STARTING):
+                stretch.base, stretch.divided = self.base, None
+
+    def fails(self, since_ns: int) -> None:
+        """A failure that was known before a restart holds still."""
+        self._claims["failure"] = Claim(Cause.FAILURE, 0, max(since_ns, self.settled_ns), None, "failure")
+
     def turn(self, base: Base, time_ns: int) -> None:
         """The attempt does something else from now on: it ends, waits in a queue, starts again."""
         at_ns = self._held(time_ns)
@@ -220,6 +232,13 @@ class Ledger:
         """Since when a failure holds that no step has followed; None where there is none."""
         since = [c.since_ns for c in self._claims.values() if c.cause is Cause.FAILURE and c.until_ns is None]
         return min(since, default=None)
+
+    def failed(self, key: str) -> bool:
+        """Whether this finding is a failure that held until the attempt's end, or holds still."""
+        claim = self._claims.get(key)
+        if claim is None or claim.cause is not Cause.FAILURE:
+            return False
+        return claim.until_ns is None or claim.until_ns == self.ended_ns
 
     @property
     def gpus(self) -> int | None:

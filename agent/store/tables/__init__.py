@@ -5,6 +5,6 @@ nanoseconds in BIGINT: exact and ordered. Enums are their values as text: no nat
 migration.
 """
 
-from agent.store.tables import audit, decisions, events, findings, incidents, jobs, nodes, readings
+from agent.store.tables import attempts, audit, decisions, events, findings, incidents, jobs, nodes, readings
 
-__all__ = ["audit", "decisions", "events", "findings", "incidents", "jobs", "nodes", "readings"]
+__all__ = ["attempts", "audit", "decisions", "events", "findings", "incidents", "jobs", "nodes", "readings"]
