@@ -110,6 +110,15 @@ class AccessSettings(_Group, frozen=True):
     """Wrong credentials from one address before the answer is 429."""
 
 
+class PriceSettings(_Group, frozen=True):
+    """What things cost, so that an incident can say what it costs. Nothing is decided by it."""
+
+    gpu_hour: Annotated[float, Meta(ge=0, le=1e6)] = 0.0
+    """Price of one GPU for one hour, in `currency`; 0: incidents tell no money."""
+    currency: Annotated[str, Meta(max_length=12)] = "USD"
+    """What stands behind sums of money."""
+
+
 class Settings(_Group, frozen=True):
     """All of them."""
 
@@ -118,6 +127,7 @@ class Settings(_Group, frozen=True):
     watch: WatchSettings = WatchSettings()
     store: StoreSettings = StoreSettings()
     access: AccessSettings = AccessSettings()
+    prices: PriceSettings = PriceSettings()
 
 
 def load_settings(path: Path | None) -> Settings:

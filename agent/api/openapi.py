@@ -33,14 +33,21 @@ def document() -> dict[str, object]:
     types: list[Any] = [ErrorBody]
     for operation in operations:
         types += [operation.answer, operation.query]
+    bodies = [operation.body for operation in operations if operation.body is not None]
+    types += bodies
     schemas, components = msgspec.json.schema_components(types, ref_template=REFERENCE)
-    answers = dict(zip((op.path + op.method for op in operations), schemas[1::2], strict=True))
+    described = schemas[1 : 1 + 2 * len(operations)]
+    answers = dict(zip((op.path + op.method for op in operations), described[::2], strict=True))
+    told = dict(zip(bodies, schemas[1 + 2 * len(operations) :], strict=True))
     paths: dict[str, dict[str, object]] = {}
     for operation in operations:
         queries = components.get(operation.query.__name__, {})
         paths.setdefault(operation.path, {})[operation.method.lower()] = _described(
             operation, answers[operation.path + operation.method], queries, schemas[0]
         )
+        if operation.body is not None:
+            content = {"application/json": {"schema": told[operation.body]}}
+            paths[operation.path][operation.method.lower()]["requestBody"] = {"required": True, "content": content}  # type: ignore[index]  # JSON
     used = {operation.query.__name__ for operation in operations}
     return {
         "openapi": "3.1.0",

@@ -23,6 +23,8 @@ from agent.store.store import Store
 from collectors.errors import WatchError
 
 Q = TypeVar("Q", bound=msgspec.Struct)
+MOST_BODY_BYTES = 64 * 1024
+"""A person's word is short; 200 ids of findings fit."""
 LATEST_NS = 2**63 - 1
 """What int64 holds: a time beyond it is refused before the store has to."""
 
@@ -41,6 +43,8 @@ class Call(Generic[Q]):
     """Path parameters."""
     request: Request
     """For what is rarer: the caller's identity."""
+    body: Any = None
+    """The body as the operation's own struct, where it has one."""
 
     @property
     def now_ns(self) -> int:
@@ -65,6 +69,7 @@ class Operation:
     query: type[msgspec.Struct]
     answer: type[Any]
     errors: tuple[int, ...]
+    body: type[msgspec.Struct] | None = None
 
 
 class ApiRoute(Route):
@@ -83,14 +88,16 @@ def operation(
     summary: str,
     right: str,
     errors: tuple[int, ...] = (),
+    body: type[msgspec.Struct] | None = None,
 ) -> ApiRoute:
-    """The route of one operation. `right` is what the caller must hold (agent.access)."""
+    """The route of one operation. `right` is what the caller must hold (agent.access). `body`: the JSON it is sent."""
 
     @requires(right)
     async def endpoint(request: Request) -> Response:
         try:
             asked = read_query(request, query)
-            call = Call(request.app.state.store, asked, request.path_params, request)
+            told = await read_body(request, body) if body is not None else None
+            call = Call(request.app.state.store, asked, request.path_params, request, told)
             result = await run_in_threadpool(handler, call)
         except Problem as problem:
             return _problem(problem)
@@ -101,7 +108,7 @@ def operation(
         )
 
     route = ApiRoute(path, endpoint, methods=[method])
-    route.operation = Operation(method, path, summary, right, query, answer, (400, *errors))
+    route.operation = Operation(method, path, summary, right, query, answer, (400, *errors), body)
     return route
 
 
@@ -136,6 +143,26 @@ def read_query(request: Request, shape: type[Q]) -> Q:
         if not at:  # a required field that is absent: "Object missing required field `x`"
             name = what.rpartition("field `")[2].rstrip("`")
         raise _bad(name, what, "/v1/openapi.json describes it") from None
+
+
+async def read_body(request: Request, shape: type[Any]) -> Any:
+    """The JSON body as a struct; Problem 400 names the field that is wrong, 413 a body that is too large."""
+    length = request.headers.get("content-length", "")
+    if length and (not length.isdigit() or int(length) > MOST_BODY_BYTES):
+        raise _too_large(request)
+    raw = b""
+    async for part in request.stream():
+        raw += part
+        if len(raw) > MOST_BODY_BYTES:
+            raise _too_large(request)
+    try:
+        return msgspec.json.decode(raw or b"{}", type=shape)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise Problem(400, str(error)[:300], "the JSON body", "/v1/openapi.json describes it") from None
+
+
+def _too_large(request: Request) -> Problem:
+    return Problem(413, f"a body of more than {MOST_BODY_BYTES} bytes", request.url.path, "send less")
 
 
 def _bad(name: str, what: str, do: str) -> Problem:

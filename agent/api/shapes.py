@@ -61,6 +61,12 @@ class IncidentShape(msgspec.Struct, frozen=True):
     findings: list[str]
     """Ids, the root first, then in causal order."""
     kinds: list[FindingKind]
+    left_out: int
+    """Findings that belong to it and are not listed: the list is capped."""
+    snoozed_until_ns: int | None
+    """Where `state` is `snoozed`: until when."""
+    reopened: int
+    """How often it came back within ten minutes of being resolved."""
 
     @classmethod
     def of(cls, incident: Incident) -> "IncidentShape":
@@ -82,6 +88,9 @@ class IncidentShape(msgspec.Struct, frozen=True):
             root=incident.root,
             findings=list(incident.findings),
             kinds=list(incident.kinds),
+            left_out=incident.left_out,
+            snoozed_until_ns=incident.snoozed_until_ns,
+            reopened=incident.reopened,
         )
 
 

@@ -11,11 +11,13 @@ from agent.store.tables.attempts import ATTEMPTS
 from agent.store.tables.base import delete_oldest, slices
 from agent.store.tables.decisions import DECISIONS
 from agent.store.tables.events import EVENTS
+from agent.store.tables.features import FEATURES
 from agent.store.tables.findings import FINDINGS
 from agent.store.tables.incidents import INCIDENTS
 from agent.store.tables.jobs import JOBS
 from agent.store.tables.nodes import NODES
 from agent.store.tables.readings import CHUNKS
+from agent.store.tables.words import FEEDBACK, WORDS
 from detectors.model import IncidentState
 
 DAY_NS = 86_400 * 1_000_000_000
@@ -80,6 +82,9 @@ def _old_incidents(writing: Writing, before_ns: int) -> Iterator[tuple[int, int,
                 closed = FINDINGS.c.incident_id.in_(some), FINDINGS.c.cleared_ns.is_not(None)
                 findings += connection.execute(delete(FINDINGS).where(*closed)).rowcount
                 decisions += connection.execute(delete(DECISIONS).where(DECISIONS.c.incident_id.in_(some))).rowcount
+                connection.execute(delete(FEATURES).where(FEATURES.c.id.in_(some)))
+                for table in (WORDS, FEEDBACK):
+                    connection.execute(delete(table).where(table.c.incident_id.in_(some)))
                 connection.execute(delete(INCIDENTS).where(INCIDENTS.c.id.in_(some)))
         yield len(ids), findings, decisions
         if len(ids) < _BATCH:

@@ -1,6 +1,7 @@
 """What the store hands out besides the floors' own types: nodes, jobs, and what pruning did."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 import msgspec
 
@@ -64,3 +65,51 @@ class Pruned:
     jobs: int = 0
     attempts: int = 0
     """Of jobs."""
+
+
+class Judgement(StrEnum):
+    """What a person thinks of an incident."""
+
+    TRUE = "true"
+    """Something was wrong there, and this was it."""
+    FALSE = "false"
+    """Nothing was wrong, or something else."""
+    DUPLICATE = "duplicate"
+    """True, and told already by another incident."""
+
+
+class Feedback(msgspec.Struct, frozen=True):
+    """One person's judgement of one incident."""
+
+    incident: str
+    judgement: Judgement
+    who: str
+    time_ns: int
+    note: str = ""
+    """Hostile, as all text from outside."""
+
+
+@dataclass(frozen=True, slots=True)
+class KindCount:
+    """How many incidents have one kind, one rule (empty: none) and one judgement (None: nobody judged)."""
+
+    kind: str
+    rule: str
+    judgement: str | None
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrences:
+    """How often one kind of incident was seen in a stretch of time."""
+
+    here: int
+    """On the subject itself, the incident that asks among them."""
+    elsewhere: tuple[int, ...]
+    """On each other subject that had any, the most first."""
+
+
+class RuleOnly(msgspec.Struct, frozen=True):
+    """As much of a decision as counting by rule needs."""
+
+    rule: str = ""

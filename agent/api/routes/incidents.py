@@ -1,17 +1,20 @@
-"""Incidents: the list, one with all that belongs to it, its explanation, and a person's acknowledgement."""
+"""Incidents: the list, one with all that belongs to it, and its explanation. What people say: `words.py`."""
 
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-from agent.access.guard import identity_of
 from agent.advisor.explain import explain
 from agent.api.explanation import ExplanationShape
+from agent.api.incident_shapes import ContextShape, CostShape, FeedbackShape, WordShape
 from agent.api.nearby import in_causal_order, nearby_events
 from agent.api.operation import LATEST_NS, Call, NoQuery, operation
+from agent.api.prices import prices_of
 from agent.api.problem import Problem
 from agent.api.shapes import DecisionShape, EventShape, FindingShape, IncidentShape
+from agent.incidents.context import context_of
+from agent.incidents.cost import cost_of
 from collectors.model import Origin
 from detectors.model import Incident, IncidentState
 
@@ -35,18 +38,17 @@ class Incidents(msgspec.Struct, frozen=True):
 
 
 class IncidentDetail(msgspec.Struct, frozen=True):
-    """One incident with its findings in causal order, decisions, and the events around it."""
+    """One incident with its findings in causal order, decisions, the events around it, and what people said."""
 
     incident: IncidentShape
     findings: list[FindingShape]
     decisions: list[DecisionShape]
     events: list[EventShape]
-
-
-class Acknowledged(msgspec.Struct, frozen=True):
-    """The incident as it now stands."""
-
-    incident: IncidentShape
+    cost: CostShape
+    context: ContextShape
+    words: list[WordShape]
+    """Oldest first, but for acknowledgements, which the audit holds."""
+    feedback: list[FeedbackShape]
 
 
 def found(call: Call[NoQuery]) -> Incident:
@@ -61,6 +63,7 @@ def found(call: Call[NoQuery]) -> Incident:
 def list_incidents(call: Call[IncidentsQuery]) -> Incidents:
     """GET /v1/incidents"""
     query = call.query
+    call.store.wake(call.now_ns)
     incidents = call.store.incidents(
         states=query.state or None,
         cluster=query.cluster,
@@ -74,13 +77,20 @@ def list_incidents(call: Call[IncidentsQuery]) -> Incidents:
 
 def one_incident(call: Call[NoQuery]) -> IncidentDetail:
     """GET /v1/incidents/{id}"""
+    call.store.wake(call.now_ns)
     incident = found(call)
     findings = in_causal_order(incident, call.store.findings(incident.findings))
+    price, currency = prices_of(call.request)
+    now_ns = call.now_ns if incident.origin is Origin.LIVE else incident.updated_ns
     return IncidentDetail(
         incident=IncidentShape.of(incident),
         findings=[FindingShape.of(finding) for finding in findings],
         decisions=[DecisionShape.of(decision) for decision in call.store.decisions(incident.id)],
         events=[EventShape.of(event) for event in nearby_events(call.store, incident, findings)],
+        cost=CostShape.of(cost_of(incident, findings, now_ns, price), currency),
+        context=ContextShape.of(context_of(call.store, incident, now_ns)),
+        words=[WordShape.of(word) for word in call.store.said(incident.id)],
+        feedback=[FeedbackShape.of(one) for one in call.store.feedback(incident.id)],
     )
 
 
@@ -90,15 +100,6 @@ def explanation(call: Call[NoQuery]) -> ExplanationShape:
     findings = in_causal_order(incident, call.store.findings(incident.findings))
     explained = explain(incident, findings, call.store.decisions(incident.id))
     return ExplanationShape.of(incident.id, explained, findings)
-
-
-def acknowledge(call: Call[NoQuery]) -> Acknowledged:
-    """POST /v1/incidents/{id}/acknowledge"""
-    incident = found(call)
-    if incident.state is IncidentState.RESOLVED:
-        raise Problem(409, f"{incident.id} is resolved", call.request.url.path, "nothing is left to acknowledge")
-    who = identity_of(call.request).name
-    return Acknowledged(IncidentShape.of(call.store.acknowledge(incident.id, who, call.now_ns)))
 
 
 ROUTES = [
@@ -130,15 +131,5 @@ ROUTES = [
         summary="The deterministic explanation: probable causes, what to check next, what to do",
         right="read",
         errors=(404,),
-    ),
-    operation(
-        "POST",
-        "/v1/incidents/{id}/acknowledge",
-        acknowledge,
-        query=NoQuery,
-        answer=Acknowledged,
-        summary="Say that a person has it in hand",
-        right="acknowledge",
-        errors=(404, 409),
     ),
 ]

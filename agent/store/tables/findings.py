@@ -8,7 +8,10 @@ from sqlmodel import SQLModel
 from agent.store import documents
 from agent.store.documents import column_text
 from agent.store.tables.base import insert, nanoseconds, slices, table_of, text, upsert
-from detectors.model import Finding
+from detectors.model import Finding, FindingKind
+
+LONGEST_ALIKE_NS = 7 * 86_400 * 1_000_000_000
+"""A cleared finding that had held for longer than a week does not count among peers."""
 
 
 class FindingRow(SQLModel, table=True):
@@ -79,6 +82,30 @@ def between(connection: Connection, since_ns: int, until_ns: int, cluster: str |
     if cluster is not None:
         query = query.where(FINDINGS.c.cluster == column_text(cluster))
     return [_value(row.id, row.document) for row in connection.execute(query)]
+
+
+def alike(
+    connection: Connection, kind: FindingKind, cluster: str, since_ns: int, until_ns: int, limit: int
+) -> list[Finding]:
+    """Findings of one kind that were open at some moment of the stretch, the latest first, at most `limit`.
+
+    Of those that had cleared before, only what opened within LONGEST_ALIKE_NS before it is looked at.
+    """
+    recent = FINDINGS.c.opened_ns >= since_ns - LONGEST_ALIKE_NS
+    query = (
+        select(FINDINGS.c.id, FINDINGS.c.document)
+        .where(
+            FINDINGS.c.opened_ns < until_ns,
+            or_(FINDINGS.c.cleared_ns.is_(None), recent & (FINDINGS.c.cleared_ns >= since_ns)),
+            FINDINGS.c.cluster == column_text(cluster),
+            # spares reading what is of other kinds; a text cannot hold an unescaped quote
+            FINDINGS.c.document.contains(f'"kind":"{kind.value}"', autoescape=True),
+        )
+        .order_by(FINDINGS.c.opened_ns.desc(), FINDINGS.c.id)
+        .limit(limit)
+    )
+    found = [_value(row.id, row.document) for row in connection.execute(query)]
+    return [finding for finding in found if finding.kind is kind]
 
 
 def still_open(connection: Connection) -> list[Finding]:

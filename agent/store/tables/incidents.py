@@ -15,6 +15,7 @@ from sqlmodel import SQLModel
 from agent.store import documents
 from agent.store.documents import column_text
 from agent.store.tables.base import insert, nanoseconds, table_of, text, upsert
+from agent.store.tables.findings import FINDINGS
 from collectors.errors import GiveUp
 from collectors.model import Origin
 from detectors.model import Incident, IncidentState
@@ -79,18 +80,54 @@ def acknowledge(connection: Connection, incident_id: str, who: str, now_ns: int)
     row = connection.execute(query).one_or_none()
     if row is None:
         raise GiveUp(f"no incident {incident_id[:60]}; `watchstander incidents` lists them")
-    incident = _value(row)
+    incident = value_of(row)
     if incident.state is IncidentState.RESOLVED:
         raise GiveUp(f"incident {incident_id} is resolved already: there is nothing to acknowledge")
-    if row.acknowledged_ns is not None:
+    snoozed = incident.state is IncidentState.SNOOZED
+    if row.acknowledged_ns is not None and not snoozed:
         return incident, False
-    state = IncidentState.ACKNOWLEDGED if incident.state is IncidentState.OPEN else incident.state
+    state = IncidentState.ACKNOWLEDGED if snoozed or incident.state is IncidentState.OPEN else incident.state
+    after = msgspec.structs.replace(incident, state=state, snoozed_until_ns=None)
     connection.execute(
         INCIDENTS.update()
         .where(INCIDENTS.c.id == wanted)
-        .values(state=state.value, acknowledged_ns=now_ns, acknowledged_by=column_text(who))
+        .values(
+            state=state.value,
+            acknowledged_ns=now_ns,
+            acknowledged_by=column_text(who),
+            document=documents.encode(after) if snoozed else row.document,
+        )
     )
-    return msgspec.structs.replace(incident, state=state), True
+    return after, True
+
+
+def locked(connection: Connection, ids: Collection[str]) -> list[Incident]:
+    """Incidents by their whole ids, kept from changing until the transaction ends; those that there are."""
+    wanted = [column_text(id_) for id_ in ids]
+    query = select(*_COLUMNS).where(INCIDENTS.c.id.in_(wanted)).order_by(INCIDENTS.c.id).with_for_update()
+    return [value_of(row) for row in connection.execute(query)]
+
+
+def awake(connection: Connection, now_ns: int) -> list[Incident]:
+    """Those that were snoozed until now or before."""
+    query = select(*_COLUMNS).where(INCIDENTS.c.state == IncidentState.SNOOZED.value).order_by(INCIDENTS.c.id)
+    snoozed = [value_of(row) for row in connection.execute(query)]
+    return [incident for incident in snoozed if now_ns >= (incident.snoozed_until_ns or 0)]
+
+
+def lately_resolved(connection: Connection, cluster: str, origin: Origin, limit: int) -> list[Incident]:
+    """What may come back, the latest first; and, however old, what was resolved while a finding of it still holds."""
+    resolved = (INCIDENTS.c.state == IncidentState.RESOLVED.value) & (INCIDENTS.c.cluster == column_text(cluster))
+    query = (
+        select(*_COLUMNS)
+        .where(resolved & (INCIDENTS.c.origin == origin.value))
+        .order_by(INCIDENTS.c.updated_ns.desc(), INCIDENTS.c.id)
+        .limit(limit)
+    )
+    holding = select(FINDINGS.c.incident_id).where(FINDINGS.c.cleared_ns.is_(None), FINDINGS.c.incident_id.is_not(None))
+    still = select(*_COLUMNS).where(resolved & (INCIDENTS.c.origin == origin.value) & INCIDENTS.c.id.in_(holding))
+    found = {row.id: value_of(row) for one in (query, still) for row in connection.execute(one)}
+    return list(found.values())
 
 
 def newest(
@@ -112,7 +149,7 @@ def newest(
         query = query.where(INCIDENTS.c.origin == Origin(origin).value)
     if before_ns is not None:
         query = query.where(INCIDENTS.c.opened_ns < before_ns)
-    return [_value(row) for row in connection.execute(query)]
+    return [value_of(row) for row in connection.execute(query)]
 
 
 def still_open(connection: Connection) -> list[Incident]:
@@ -122,7 +159,7 @@ def still_open(connection: Connection) -> list[Incident]:
         .where(INCIDENTS.c.state != IncidentState.RESOLVED.value)
         .order_by(INCIDENTS.c.opened_ns, INCIDENTS.c.id)
     )
-    return [_value(row) for row in connection.execute(query)]
+    return [value_of(row) for row in connection.execute(query)]
 
 
 def by_prefix(connection: Connection, id_or_prefix: str) -> Incident | None:
@@ -130,7 +167,7 @@ def by_prefix(connection: Connection, id_or_prefix: str) -> Incident | None:
     wanted = column_text(id_or_prefix)
     row = connection.execute(select(*_COLUMNS).where(INCIDENTS.c.id == wanted)).one_or_none()
     if row is not None:
-        return _value(row)
+        return value_of(row)
     wanted = wanted.lower()
     if not wanted.removeprefix(ID_PREFIX.lower()):
         return None
@@ -144,9 +181,10 @@ def by_prefix(connection: Connection, id_or_prefix: str) -> Incident | None:
     if len(rows) > 1:
         names = ", ".join(row.id for row in rows[:_CANDIDATES]) + (", ..." if len(rows) > _CANDIDATES else "")
         raise GiveUp(f"{id_or_prefix[:60]} is the beginning of more than one incident: {names}; give more of it")
-    return _value(rows[0]) if rows else None
+    return value_of(rows[0]) if rows else None
 
 
-def _value(row: Row[*tuple[Any, ...]]) -> Incident:
+def value_of(row: Row[*tuple[Any, ...]]) -> Incident:
+    """The incident of a row with `id`, `state` and `document`: the column has the last word on the state."""
     incident = documents.decode(row.document, Incident, f"incident {row.id}")
     return msgspec.structs.replace(incident, state=IncidentState(row.state))

@@ -1,7 +1,8 @@
 import re
 
+import msgspec
 import pytest
-from api_story import BEGAN, HOSTILE_INCIDENT, LOST, LOST_INCIDENT, NOW
+from api_story import BEGAN, HOSTILE_INCIDENT, LOST, LOST_FINDINGS, LOST_INCIDENT, NOW
 from json_schema import misfits
 from served_agent import ADMIN_TOKEN, ServedAgent
 
@@ -25,12 +26,29 @@ ASKED = [
     ("GET", "/v1/detectors", "/v1/detectors"),
     ("GET", "/v1/version", "/v1/version"),
     ("GET", "/v1/openapi.json", "/v1/openapi.json"),
+    ("GET", "/v1/quality", "/v1/quality?since=0&cluster=prod-eu"),
+    ("POST", "/v1/incidents/{id}/snooze", f"/v1/incidents/{LOST_INCIDENT.id}/snooze"),
+    ("POST", "/v1/incidents/{id}/feedback", f"/v1/incidents/{LOST_INCIDENT.id}/feedback"),
+    ("POST", "/v1/incidents/{id}/split", f"/v1/incidents/{LOST_INCIDENT.id}/split"),
+    ("POST", "/v1/incidents/{id}/merge", f"/v1/incidents/{HOSTILE_INCIDENT.id}/merge"),
+    ("GET", "/v1/incidents/{id}", f"/v1/incidents/{LOST_INCIDENT.id}?"),
+    ("POST", "/v1/incidents/{id}/resolve", f"/v1/incidents/{LOST_INCIDENT.id}/resolve"),
 ]
+BODIES = {
+    f"/v1/incidents/{LOST_INCIDENT.id}/snooze": {"until_ns": NOW + 10**12, "note": "known"},
+    f"/v1/incidents/{LOST_INCIDENT.id}/feedback": {"judgement": "true"},
+    f"/v1/incidents/{LOST_INCIDENT.id}/split": {"findings": [LOST_FINDINGS[1].id]},
+    f"/v1/incidents/{HOSTILE_INCIDENT.id}/merge": {"into": LOST_INCIDENT.id, "note": "the same"},
+    f"/v1/incidents/{LOST_INCIDENT.id}/resolve": {},
+}
 REFUSED = [
     ("GET", "/v1/incidents", "/v1/incidents?limit=0", 400),
     ("GET", "/v1/incidents/{id}", "/v1/incidents/INC-ffffffff", 404),
     ("GET", "/v1/readings", "/v1/readings", 400),
     ("POST", "/v1/incidents/{id}/acknowledge", "/v1/incidents/INC-00c4fe11/acknowledge", 409),
+    ("POST", "/v1/incidents/{id}/resolve", "/v1/incidents/INC-00c4fe11/resolve", 409),
+    ("POST", "/v1/incidents/{id}/merge", "/v1/incidents/INC-00c4fe11/merge", 400),
+    ("GET", "/v1/quality", "/v1/quality?since=yesterday", 400),
 ]
 
 
@@ -59,7 +77,7 @@ def test_every_operation_is_asked_in_these_tests() -> None:
 
 @pytest.mark.parametrize(("method", "path", "url"), ASKED, ids=[f"{method} {url}"[:70] for method, _, url in ASKED])
 def test_an_answer_is_what_the_description_says(agent: ServedAgent, method: str, path: str, url: str) -> None:
-    answer = agent.ask(method, url, ADMIN_TOKEN)
+    answer = agent.ask(method, url, ADMIN_TOKEN, msgspec.json.encode(BODIES[url]) if url in BODIES else b"")
 
     assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
     described = agent.get("/v1/openapi.json").json
