@@ -43,11 +43,11 @@ class World:
         self._kernel: dict[int, KernelLogParser] = {}
         self._events: list[tuple[int, Event]] = []
         self._after: dict[int, list[Event]] = {}
-        self._farewells: list[tuple[int, Batch]] = []
+        self._stopping: list[int] = []
         self._starting: list[int] = []
         plan = SamplingPlan()
         self.collectors = [
-            FleetCollectors(fleet.nodes[q::GROUPS], plan, self._facts_of(q)) if fleet.nodes[q::GROUPS] else None
+            FleetCollectors(fleet.nodes[q::GROUPS], plan, self.facts_of(q)) if fleet.nodes[q::GROUPS] else None
             for q in range(GROUPS)
         ]
 
@@ -143,7 +143,7 @@ class World:
         if group is None or not group.alive(node // GROUPS):
             return
         if word:
-            self._farewells.append((node, group.goodbye(node // GROUPS, self.now_ns)))
+            self._stopping.append(node)
         else:
             group.end(node // GROUPS)
 
@@ -174,7 +174,8 @@ class World:
             group = self.collectors[node % GROUPS]
             if group is not None:
                 group.gather(node // GROUPS, event, now_ns)
-        batches, self._farewells = self._farewells, []
+        batches = [(node, batch) for node in self._stopping if (batch := self._farewell(node, now_ns)) is not None]
+        self._stopping.clear()
         for q, group in enumerate(self.collectors):
             if group is None:
                 continue
@@ -186,12 +187,20 @@ class World:
             batches += [(i * GROUPS + q, batch) for i, batch in group.step(now_ns, look, after)]
         return batches
 
+    def _farewell(self, node: int, now_ns: int) -> Batch | None:
+        group = self.collectors[node % GROUPS]
+        if group is None or not group.alive(node // GROUPS):
+            return None
+        return group.goodbye(node // GROUPS, now_ns)
+
     def close(self) -> None:
         """Close the logs."""
         for file in self._files.values():
             file.close()
 
-    def _facts_of(self, quarter: int) -> Callable[[int], tuple[SubjectFacts, ...]]:
+    def facts_of(self, quarter: int) -> Callable[[int], tuple[SubjectFacts, ...]]:
+        """What the nodes of one group know about themselves, by their place in the group."""
+
         def facts(i: int) -> tuple[SubjectFacts, ...]:
             return self._facts(self.fleet.nodes[i * GROUPS + quarter])
 

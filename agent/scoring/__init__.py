@@ -1,0 +1,1 @@
+"""Incidents against the truth of a recording."""
