@@ -25,7 +25,7 @@ test: $(DEV) ## every test, with a real PostgreSQL and real processes
 	$(BIN)/pytest -n 2 --dist loadgroup
 
 quick: $(DEV) ## the inner loop: no database server, no processes, under 60 s
-	$(BIN)/pytest -n 2 -m "not postgres and not slow"
+	$(BIN)/pytest -n 2 -m "not postgres and not slow" --hypothesis-profile=quick
 
 check: $(DEV) ## ruff, mypy strict, import-linter
 	$(BIN)/ruff check .

@@ -1,0 +1,11 @@
+"""How thoroughly property tests look: `make test` takes hypothesis's own number of examples, `make quick` fewer.
+
+No deadline and no complaint about slowness in either: a busy machine is no fault of the code.
+"""
+
+from hypothesis import HealthCheck, settings
+
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.register_profile("full", PATIENT)
+settings.register_profile("quick", PATIENT, max_examples=20, stateful_step_count=20)
+settings.load_profile("full")
