@@ -9,7 +9,7 @@ from detectors.model import FindingKind
 
 def taken_together(target: Group, source: Group) -> Group:
     """All findings of both under the target's root: a person says that they have one cause."""
-    whole = Group(target.root, dict(target.members), dict(target.parents), dict(target.asides))
+    whole = target.copy()
     whole.absorb(source, target.root)
     return whole
 
@@ -35,4 +35,6 @@ def taken_apart(incident: str, group: Group, wanted: Collection[str]) -> tuple[G
         root = group.root if any(known.finding.id == group.root for known in leaders) else ""
         root = root or min(leaders, key=lambda known: known.order).finding.id
         parts.append(rebuilt(root, [known.finding for known in side]))
+    if group.wave is not None and parts[0].root == group.root:
+        parts[0].ride(group.wave)
     return parts[0], parts[1]

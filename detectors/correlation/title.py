@@ -62,15 +62,16 @@ EFFECT: dict[FindingKind, str] = {
 """What followed, as a title lists it. Every kind that some edge has as its effect."""
 
 
-def title_of(findings: list[Finding]) -> str:
-    """The title of an incident from its findings, root first.
+def title_of(findings: list[Finding], place: str = "", how_many: str = "") -> str:
+    """The title of an incident from its findings, root first; `place` and `how_many` where it is a wave.
 
     `GPU 3 of node a (rank 3): Xid 79 (GPU has fallen off the bus); then collective timeout, job crash`, for example.
     """
     root = findings[0]
     kinds = dict.fromkeys(finding.kind for finding in findings[1:])
     followed = [EFFECT[kind] for kind in kinds if kind in EFFECT and kind is not root.kind]
-    return f"{where(root)}: {cause_words(root)}" + (f"; then {', '.join(followed)}" if followed else "")
+    what = f"{place or where(root)}: {cause_words(root)}" + (f", {how_many}" if how_many else "")
+    return what + (f"; then {', '.join(followed)}" if followed else "")
 
 
 def where(finding: Finding) -> str:

@@ -76,6 +76,8 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     """As `Finding.names`, of the root."""
     kinds: tuple[FindingKind, ...] = ()
     """Kinds of `findings`, in their order."""
+    left_out: int = 0
+    """Findings that belong to it and are not in `findings`: the list is capped."""
     snoozed_until_ns: int | None = None
     """Where `state` is SNOOZED: until when, Unix ns by the agent's clock."""
     reopened: int = 0

@@ -41,7 +41,7 @@ def _ticks(findings: list[Finding]) -> list[tuple[int, list[Finding]]]:
     return [(tick * 5 * SECOND, told[tick]) for tick in sorted(told)]
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(_findings())
 def test_every_finding_is_in_exactly_one_incident_but_lone_unusual_ones(findings) -> None:
     correlator = Correlator("c")
@@ -54,7 +54,7 @@ def test_every_finding_is_in_exactly_one_incident_but_lone_unusual_ones(findings
     assert set(held) <= {known.id for known in findings}
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(_findings(), st.randoms(use_true_random=False))
 def test_the_order_of_arrival_within_a_tick_changes_nothing(findings, random) -> None:
     one, other = Correlator("c"), Correlator("c")
@@ -64,7 +64,7 @@ def test_the_order_of_arrival_within_a_tick_changes_nothing(findings, random) ->
         assert one.update(known, now) == other.update(shuffled, now)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(_findings(), st.randoms(use_true_random=False))
 def test_all_at_once_and_in_any_order_gives_the_same_incidents(findings, random) -> None:
     shuffled = random.sample(findings, len(findings))
@@ -72,7 +72,7 @@ def test_all_at_once_and_in_any_order_gives_the_same_incidents(findings, random)
     assert Correlator("c").update(findings, 9_999 * SECOND) == Correlator("c").update(shuffled, 9_999 * SECOND)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(_findings())
 def test_the_root_stands_first_and_every_fact_of_the_incident_is_its_own(findings) -> None:
     correlator = Correlator("c")
@@ -86,7 +86,7 @@ def test_the_root_stands_first_and_every_fact_of_the_incident_is_its_own(finding
             assert FindingKind.UNUSUAL is not incident.kind
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(_findings())
 def test_no_incident_resolves_while_one_of_its_findings_holds(findings) -> None:
     correlator = Correlator("c")
@@ -106,7 +106,7 @@ def _without_unusual(incidents: list[Incident]) -> list[tuple[str, ...]]:
     ]
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(_findings())
 def test_a_restart_between_any_two_ticks_changes_no_membership(findings) -> None:
     steady, told = Correlator("c"), []

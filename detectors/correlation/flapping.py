@@ -1,0 +1,85 @@
+"""What comes and goes is one incident with a count (`Incident.reopened`), not one more each time.
+
+The same condition on the same subject within ten minutes of its incident's end opens that incident again, where it
+rests on the same readings, on the same side. Where it rests on others it may have another cause: a card that was slow
+at full power and, half a minute later, for want of its host (recordings: h200-ddp) has had two faults. The third time
+it is one incident anyhow.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from collectors.model import Origin, Subject
+from detectors.correlation.link import SECOND_NS
+from detectors.model import Evidence, Finding, FindingKind, Incident, IncidentState
+
+REOPEN_SECONDS = 600.0
+"""At most this between the end of one and the beginning of the next. A choice: a fan that fails swings in minutes."""
+FLAPS = 3
+"""So many in a row are flapping, whatever they rest on."""
+
+ALIKE = 0.03
+"""A reading this near to what it was held against is neither above nor below it: clocks of healthy ranks drift apart
+by 5 % either way."""
+
+_What = tuple[FindingKind, Subject, str, Origin]
+
+
+@dataclass(slots=True)
+class Flapping:
+    """Resolved incidents by what their root was."""
+
+    _past: dict[_What, dict[str, Finding]] = field(default_factory=dict)
+    _of: dict[str, _What] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def note(self, incident: str, root: Finding) -> None:
+        """An incident was resolved."""
+        what = _what(root)
+        self._past.setdefault(what, {})[incident] = root
+        self._of[incident] = what
+
+    def forget(self, incident: str) -> None:
+        """It is too long ago, or open again."""
+        what = self._of.pop(incident, None)
+        if what is not None:
+            del self._past[what][incident]
+            if not self._past[what]:
+                del self._past[what]
+
+    def back(self, newcomer: Finding, incidents: Mapping[str, Incident], now_ns: int) -> list[str]:
+        """The incidents, latest first, that a newcomer makes one again; none where it is a new one."""
+        row: list[str] = []
+        roots: list[Finding] = []
+        times, next_ns = 1, now_ns
+        for incident, root in reversed(self._past.get(_what(newcomer), {}).items()):
+            held = incidents[incident]
+            if held.state is not IncidentState.RESOLVED or held.resolved_ns is None:
+                break
+            if next_ns - held.resolved_ns > REOPEN_SECONDS * SECOND_NS:
+                break
+            row.append(incident)
+            roots.append(root)
+            times, next_ns = times + 1 + held.reopened, held.opened_ns
+        if times >= FLAPS:
+            return row
+        return row[:1] if roots and _readings(roots[0]) == _readings(newcomer) else []
+
+
+def _what(finding: Finding) -> _What:
+    return finding.kind, finding.subject, finding.mark, finding.origin
+
+
+def _readings(finding: Finding) -> frozenset[tuple[str, int]]:
+    """The readings that a finding rests on, and whether each was below, at or above what it was held against; what
+    logs add, and when, tells nothing about the condition."""
+    return frozenset((item.metric, _side(item)) for item in finding.evidence if item.source in ("nvml", "dcgm"))
+
+
+def _side(item: Evidence) -> int:
+    if item.value is None or item.expected is None:
+        return 0
+    gap = item.value - item.expected
+    return 0 if abs(gap) <= ALIKE * abs(item.expected) else 1 if gap > 0 else -1

@@ -1,0 +1,102 @@
+"""Who is near whom: the indexes over all unresolved incidents, and the questions that a newcomer asks of them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from collectors.model import Subject
+from detectors.correlation.index import Index
+from detectors.correlation.link import Known, causes, same_again
+from detectors.correlation.table import EDGE, Scope, rank_of
+from detectors.model import FindingKind
+
+_FOLLOWED = (FindingKind.RANK_CRASH, FindingKind.JOB_CRASH, FindingKind.COLLECTIVE_TIMEOUT)
+"""What an Xid 45 tidies up after (`detectors.correlation.link`): there is no edge, time and place decide."""
+
+
+def _asked() -> tuple[
+    dict[FindingKind, list[tuple[FindingKind, Scope]]], dict[FindingKind, list[tuple[FindingKind, Scope]]]
+]:
+    causes_of: dict[FindingKind, list[tuple[FindingKind, Scope]]] = {kind: [] for kind in FindingKind}
+    effects_of: dict[FindingKind, list[tuple[FindingKind, Scope]]] = {kind: [] for kind in FindingKind}
+    for (cause, effect), edge in EDGE.items():
+        causes_of[effect].append((cause, edge.scope))
+        effects_of[cause].append((effect, edge.scope))
+    for kind in _FOLLOWED:
+        back = EDGE[FindingKind.XID, kind]
+        causes_of[FindingKind.XID].append((kind, back.scope))
+        effects_of[kind].append((FindingKind.XID, back.scope))
+    for asked in (*causes_of.values(), *effects_of.values()):
+        asked.sort(key=lambda item: -rank_of(item[0]))
+    return causes_of, effects_of
+
+
+_CAUSES_OF, _EFFECTS_OF = _asked()
+"""By kind: what may cause it and what it may cause, with the edge's scope, the latest in the causal order first."""
+
+
+@dataclass(slots=True)
+class Neighbours:
+    """Members and roots of unresolved incidents, by place."""
+
+    members: Index = field(default_factory=Index)
+    roots: Index = field(default_factory=Index)
+    """Roots, and in a wave whatever hangs directly under its root: what a newcomer may be the cause of."""
+    said: dict[tuple[FindingKind, Subject], dict[str, Known]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.members) + len(self.roots) + len(self.said)
+
+    def put(self, known: Known) -> None:
+        """A member, new or with a newer value."""
+        finding = known.finding
+        self.members.put(known)
+        self.said.setdefault((finding.kind, finding.subject), {})[finding.id] = known
+        if finding.id in self.roots:
+            self.roots.put(known)
+
+    def drop(self, known: Known) -> None:
+        """Its incident is over."""
+        finding = known.finding
+        self.members.drop(finding.id)
+        self.roots.drop(finding.id)
+        told = self.said.get((finding.kind, finding.subject), {})
+        told.pop(finding.id, None)
+        if not told:
+            self.said.pop((finding.kind, finding.subject), None)
+
+    def same_again(self, newcomer: Known) -> list[Known]:
+        """Findings that say what the newcomer says."""
+        finding = newcomer.finding
+        found: list[Known] = []
+        for subject in dict.fromkeys((finding.subject, *finding.related)):
+            told = self.said.get((finding.kind, subject), {})
+            found += [known for known in told.values() if same_again(known.finding, finding)]
+        return found
+
+    def cause_of(self, newcomer: Known) -> Known | None:
+        """The newcomer's nearest cause: the latest in the causal order, then in time."""
+        for kind, scope in _CAUSES_OF[newcomer.finding.kind]:
+            best: Known | None = None
+            for near in self.members.near(newcomer, kind, scope):
+                if (best is None or near.order > best.order) and causes(near, newcomer):
+                    best = near
+            if best is not None:
+                return best
+        return None
+
+    def effects_of(self, newcomer: Known) -> Iterator[Known]:
+        """What the newcomer may be the cause of."""
+        return self._effects(newcomer, self.members)
+
+    def led_by(self, newcomer: Known) -> Iterator[Known]:
+        """Roots that the newcomer may be the cause of."""
+        return self._effects(newcomer, self.roots)
+
+    @staticmethod
+    def _effects(newcomer: Known, among: Index) -> Iterator[Known]:
+        seen: set[str] = set()
+        for kind, scope in _EFFECTS_OF[newcomer.finding.kind]:
+            for near in among.near(newcomer, kind, scope):
+                if near.finding.id not in seen and causes(newcomer, near):
+                    seen.add(near.finding.id)
+                    yield near
