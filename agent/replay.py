@@ -48,5 +48,7 @@ def replay(
     for now_ns, batch in batches:
         yield now_ns, watch.advance(now_ns)
         watch.receive(batch, now_ns)
-    end_ns = recording.end_ns if until_ns is None else min(until_ns, recording.end_ns)
-    yield end_ns, watch.advance(max(end_ns, now_ns) + 1)
+    end_ns = max(recording.end_ns, now_ns) + 1
+    if until_ns is not None:
+        end_ns = min(until_ns, end_ns)
+    yield end_ns, watch.advance(end_ns)

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import isfinite, nan
 
 from collectors.kernel_log.xid_catalogue import XID_CATALOGUE, XidDomain
-from collectors.model import Event, EventKind, Subject
+from collectors.model import Event, EventKind, EventSource, Subject
 from detectors.contract import Clearing, Needs, Opening, Opinion
 from detectors.frame import NS
 from detectors.model import Evidence, Finding, FindingKind, Inventory, Severity
@@ -58,9 +59,12 @@ class XidDetector:
 
     def on_event(self, event: Event, inventory: Inventory, now_ns: int) -> Iterable[Opinion]:
         """One Xid or SXid."""
-        if event.kind not in (EventKind.XID, EventKind.SXID) or "code" not in event.values:
+        told = event.values.get("code", nan)
+        if event.kind not in (EventKind.XID, EventKind.SXID) or not isfinite(told):
             return
-        code = int(event.values["code"])
+        if event.source is EventSource.TRAINING_LOG:
+            return  # any program can print such a line
+        code = int(told)
         if event.kind is EventKind.SXID:
             yield self._switch(event, code, inventory)
             return

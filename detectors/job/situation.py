@@ -106,6 +106,11 @@ class Judge:
             situation, since_ns, guilty, share = Situation.ENDED, time_ns, ranks, None
         else:
             situation, since_ns, guilty, share = self._judge(ranks, habits, rhythm, time_ns)
+            others = cols[~habits.armed[cols]]
+            # a rank that waits looks steady too: those without a habit must be unused, and steps be made
+            if situation is Situation.WORKING and len(others):
+                proven = habits.free(others).all() and _progress(rhythm, since_ns)
+                situation = situation if proven else Situation.NOT_READY
         pauses = (Situation.STALLED, Situation.HUNG)
         if self._last in pauses and situation not in (*pauses, Situation.NOT_READY):
             self.fresh_after_ns = time_ns

@@ -15,6 +15,8 @@ NODE_SILENT_S = 30.0
 """Four batch intervals of 5 s and the allowed lateness of 10 s."""
 GPU_SILENT_S = 20.0
 """A card whose node goes on reporting: two batch intervals and the allowed lateness."""
+HEARD_S = 10.0
+"""A node that was heard within this goes on reporting; one that was not may be silent itself, with all its cards."""
 
 
 @dataclass(slots=True)
@@ -46,12 +48,10 @@ class TelemetryLost:
 
     def on_time(self, columns: Columns, inventory: Inventory, now_ns: int, out: Opinions) -> None:
         """Judge silence against now."""
-        silent: set[Subject] = set()
         for node, heard_ns in self._node_ns.items():
             if node in self._goodbye:
                 continue
             if now_ns - heard_ns > NODE_SILENT_S * NS:
-                silent.add(node)
                 self._open(node, heard_ns, "no batch", inventory, out)
             elif self.book.is_open(FindingKind.TELEMETRY_LOST, node):
                 out.clears(FindingKind.TELEMETRY_LOST, node, "its collector reports again")
@@ -59,7 +59,7 @@ class TelemetryLost:
         for column in np.flatnonzero((seen > 0) & (now_ns - seen > GPU_SILENT_S * NS)).tolist():
             subject = columns.subjects[column]
             home = inventory.node_of(subject)
-            explained = home is None or home in silent or home in self._goodbye
+            explained = home is None or home in self._goodbye or now_ns - self._node_ns.get(home, 0) > HEARD_S * NS
             if not explained and not self.book.is_open(FindingKind.GPU_LOST, subject):
                 self._open(subject, int(seen[column]), "no reading", inventory, out)
         for finding in self.book.of_kind(FindingKind.TELEMETRY_LOST):
