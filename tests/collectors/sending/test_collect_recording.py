@@ -3,7 +3,7 @@
 import json
 import random
 import signal
-import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -56,7 +56,10 @@ def test_killed_at_any_moment_and_restarted_nothing_is_lost(tmp_path: Path, reco
     acknowledged: list[Batch] = []
     trouble = [CLOSE, answer(500), answer(429, retry_after="0"), b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf"]
 
+    arrivals = threading.Semaphore(0)
+
     def behave(request: Request) -> bytes:
+        arrivals.release()
         if chance.random() < 0.1:
             return chance.choice(trouble)
         acknowledged.append(decode(request.body))
@@ -69,9 +72,12 @@ def test_killed_at_any_moment_and_restarted_nothing_is_lost(tmp_path: Path, reco
             process = start(
                 "--settings", settings, "--recording", recording, "--speed", 60, "--spool", tmp_path / "spool"
             )
-            try:
-                process.wait(chance.uniform(0.4, 1.2))
-            except subprocess.TimeoutExpired:
+            # counted in what has arrived, not in seconds: a slow machine must get on between two kills too
+            wanted_arrivals = chance.randint(0, 3) if kills < 4 else chance.randint(5, 40)
+            for _ in range(wanted_arrivals):
+                while not arrivals.acquire(timeout=0.05) and process.poll() is None:
+                    pass
+            if process.poll() is None:
                 end(process, signal.SIGKILL)
                 kills += 1
             else:
