@@ -104,7 +104,7 @@ class Fleet:
         self._random = np.random.default_rng(seed)
         self._rows = healthy_rows()
         self._node = [Subject(CLUSTER, SubjectKind.NODE, f"node-{n:06d}") for n in range(self.nodes)]
-        self._phase = np.zeros(self.nodes, np.int64) if aligned else np.arange(self.nodes) * INTERVAL_NS // self.nodes
+        self._phase = np.zeros(self.nodes, np.int64) if aligned else self._random.integers(0, INTERVAL_NS, self.nodes)
         self._start_ns = start_ns
         self._joules = self._random.integers(10**9, 10**12, self.gpus)
         # every card is a little different, and stays so
@@ -143,7 +143,7 @@ class Fleet:
         cheap, middle = self._cheap(look), self._middle()
         counters = self._counters(cheap)
         steps = {first // GPUS: number for number, (first, _) in enumerate(self._jobs)}
-        for n in range(self.nodes):
+        for n in np.argsort(self._phase, kind="stable").tolist():
             time_ns = self._start_ns + look * INTERVAL_NS + int(self._phase[n])
             times = (time_ns,)
             tables = (

@@ -50,6 +50,10 @@ class Book:
         """Whether any open finding is about this subject or relates to it."""
         return subject in self._count
 
+    def touched(self) -> Iterable[Subject]:
+        """Every subject that some open finding is about or relates to, once."""
+        return self._count.keys()
+
     def restore(self, findings: Iterable[Finding]) -> None:
         """Take over findings that were open before a restart."""
         for finding in findings:

@@ -1,5 +1,6 @@
 """The detectors at work on one space (one origin and cluster): batches in, findings out at each tick."""
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -27,6 +28,8 @@ from detectors.silence.telemetry_lost import TelemetryLost
 from detectors.unusual.learning import UnusualLearner
 from detectors.view import Jobs, LookDetector, View
 
+RECENT_S, RECENT_CELLS = 60.0, 100_000
+"""Frames kept: at most so old, and so many looks of GPUs together (20 MB)."""
 ENDED_S = 5.0
 """All ranks of a job are gone for this long: the next process on these GPUs learns its habits anew."""
 
@@ -51,6 +54,8 @@ class Engine:
     looks: tuple[LookDetector, ...] = field(init=False)
     joint: JointDetectors = field(init=False)
     listeners: tuple[EventDetector, ...] = field(init=False)
+    recent: deque[Frame] = field(default_factory=deque)
+    """The newest frames, for whoever asks how near a detector is to speaking (`detectors.looks`)."""
     _events: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -103,6 +108,7 @@ class Engine:
         self.jobs.follow(self.inventory, self.columns)
         for frame in self.frames.take():
             self._look(frame, now_ns, changed)
+            self._keep_recent(frame)
         out = Opinions()
         for listener in self.listeners:
             out.said.extend(listener.on_time(now_ns))
@@ -111,6 +117,16 @@ class Engine:
         self.clocks.on_time(self.inventory, now_ns, out)
         self._apply(out, now_ns, changed)
         return list(changed.values())
+
+    def _keep_recent(self, frame: Frame) -> None:
+        """Two dear looks (counters come every 30 s) of a node, the newest look of a fleet; they are there already."""
+        recent = self.recent
+        recent.append(frame)
+        newest_ns, cells = int(frame.times_ns[-1]), sum(len(held.cols) for held in recent)
+        while len(recent) > 1 and (
+            cells > RECENT_CELLS or newest_ns - int(recent[0].times_ns[-1]) > RECENT_S * 1_000_000_000
+        ):
+            cells -= len(recent.popleft().cols)
 
     def _take_events(self) -> list[Event]:
         events, self._events = self._events, []
@@ -156,14 +172,17 @@ class Engine:
 
     def _freeze(self, frame: Frame) -> None:
         """Habits stand still while something is open about a GPU or its job."""
+        self.habits.frozen[frame.cols] = False
         if not len(self.book):
-            self.habits.frozen[frame.cols] = False
             return
-        for column in frame.cols.tolist():
-            subject = self.columns.subjects[column]
-            index = int(self.jobs.job_of[column]) if column < len(self.jobs.job_of) else -1
-            job_open = index >= 0 and self.book.touches(self.jobs.subjects[index])
-            self.habits.frozen[column] = job_open or self.book.touches(subject)
+        touched = np.zeros(len(self.columns), np.bool_)
+        for subject in self.book.touched():
+            index, column = self.jobs.find(subject), self.columns.find(subject)
+            if column is not None:
+                touched[column] = True
+            if index is not None and index < len(self.jobs.members):
+                touched[self.jobs.members[index]] = True
+        self.habits.frozen[frame.cols] = touched[frame.cols]
 
     def _let_go(self, frame: Frame) -> None:
         """Jobs whose ranks are all gone: their GPUs' habits are forgotten."""

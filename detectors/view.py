@@ -1,11 +1,12 @@
 """What a look detector is shown: one frame, and all that has been learnt about its subjects."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import isfinite, nan
 
 import numpy as np
 
-from collectors.model import Subject
+from collectors.model import Subject, SubjectFacts
 from detectors.book import Book
 from detectors.contract import Needs, Opinions
 from detectors.frame import Columns, Frame, Ints
@@ -24,29 +25,44 @@ class Jobs:
     members: list[Ints] = field(default_factory=list)
     _index: dict[Subject, int] = field(default_factory=dict)
     _generation: int = -1
-    _columns: int = 0
+    _facts: list[SubjectFacts | None] = field(default_factory=list)
+    """What the inventory said of each column when its job was last looked up."""
 
     def follow(self, inventory: Inventory, columns: Columns) -> None:
         """Bring the index up to date."""
-        if self._generation == inventory.generation and self._columns == len(columns):
+        known = len(self._facts)
+        if self._generation == inventory.generation and known == len(columns):
             return
-        self._generation, self._columns = inventory.generation, len(columns)
-        self.job_of = np.full(len(columns), -1, np.int64)
-        for column, subject in enumerate(columns.subjects):
-            job = inventory.job_of(subject)
-            if job is not None:
-                index = self._index.setdefault(job, len(self.subjects))
-                if index == len(self.subjects):
-                    self.subjects.append(job)
-                self.job_of[column] = index
+        self._generation = inventory.generation
+        facts = list(map(inventory.facts.get, columns.subjects))
+        # a pod may say later for whom it works, all else lies in the card's own facts
+        changed = [c for c, (old, new) in enumerate(zip(self._facts, facts)) if old is not new or _by_pod(new)]
+        self._facts = facts
+        self.job_of = np.append(self.job_of, np.full(len(columns) - known, -1, np.int64))
+        moved = len(columns) > known
+        for column in (*changed, *range(known, len(columns))):
+            job = inventory.job_of(columns.subjects[column])
+            index = -1 if job is None else self._index.setdefault(job, len(self.subjects))
+            if job is not None and index == len(self.subjects):
+                self.subjects.append(job)
+            moved = moved or index != self.job_of[column]
+            self.job_of[column] = index
+        if moved:
+            self._gather()
+
+    def _gather(self) -> None:
         placed = np.flatnonzero(self.job_of >= 0)
         order = placed[np.argsort(self.job_of[placed], kind="stable")]
         bounds = np.searchsorted(self.job_of[order], np.arange(len(self.subjects) + 1))
-        self.members = [order[bounds[i] : bounds[i + 1]] for i in range(len(self.subjects))]
+        self.members = [order[begin:end] for begin, end in pairwise(bounds.tolist())]
 
     def find(self, job: Subject) -> int | None:
         """Index of a job that holds GPUs."""
         return self._index.get(job)
+
+
+def _by_pod(facts: SubjectFacts | None) -> bool:
+    return facts is not None and "job" not in facts.attributes and "pod" in facts.attributes
 
 
 @dataclass(slots=True)

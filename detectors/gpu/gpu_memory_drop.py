@@ -57,7 +57,9 @@ class GpuMemoryDrop(LookDetector):
             there = used - empty > GONE_SHARE * (habits.held_bytes[cols] - empty)
             confirmed = waiting & works & there
             dropped = habits.armed[cols] & (last - used > DROP_SHARE * (last - empty)) & (last - empty > 0)
-        dropped &= (habits.gone_since_ns[cols] == 0) & ~excused(view, cols, times)
+        dropped &= habits.gone_since_ns[cols] == 0
+        fell = np.flatnonzero(dropped)
+        dropped[fell] = ~excused(view, cols[fell], times[fell])
         for k in np.flatnonzero(confirmed).tolist():
             self._open(view, int(at[k]), float(self._from[cols[k]]), int(self._drop_ns[cols[k]]))
             self._open_ns[cols[k]] = times[k]

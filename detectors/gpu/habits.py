@@ -41,6 +41,9 @@ SHORT_LOOK_S = 2.5
 """Over a shorter span the energy counter's own steps (20 to 100 ms) are noise: the power gauge, which the driver
 averages over a second on current cards, has half the say."""
 
+CHUNK = 4096
+"""Columns classified at once: their windows fit a core's cache, which a large fleet's do not."""
+
 UNKNOWN, WORK, LOW, SPIN, STILL, GONE = 0, 1, 2, 3, 4, 5
 """Class of a GPU over the window."""
 CLASS_NAMES = ("unknown", "work", "low", "spin", "still", "gone")
@@ -136,7 +139,8 @@ class Habits:
         with np.errstate(invalid="ignore"):
             clock, power = hertz / self.busy_hertz[cols], watts / self.busy_watts[cols]
         self._remember(cols, times, np.stack([load, np.minimum(low, now), np.maximum(high, now), clock, power]))
-        self._classify(cols, times)
+        for begin in range(0, len(cols), CHUNK):
+            self._classify(cols[begin : begin + CHUNK], times[begin : begin + CHUNK])
         return at
 
     def held(self, cols: Ints) -> Bools:
@@ -253,8 +257,8 @@ class Habits:
         oldest = np.where(inside, ages, 0).max(axis=0)
         whole = (oldest >= LEAST_SPAN_S * NS) & (count >= 2) & self.armed[cols]
         total = np.where(inside, ring, 0).sum(axis=1) / np.maximum(count, 1)
-        least = np.where(inside, ring, np.inf).min(axis=1)
-        most = np.where(inside, ring, -np.inf).max(axis=1)
+        least = np.where(inside, ring[:2], np.inf).min(axis=1)
+        most = np.where(inside, ring[:4], -np.inf).max(axis=1)
         self.window_load_mean[cols], self.window_load_min[cols], self.window_load_max[cols] = (
             total[0],
             least[0],

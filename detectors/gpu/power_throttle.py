@@ -53,7 +53,9 @@ class PowerThrottle(LookDetector):
         habits = view.habits
         reasons = view.frame.gauge("gpu_clocks_event_reasons")[view.at]
         mask = bits(reasons)
-        bare = (mask & HW_SLOWDOWN != 0) & (mask & THERMAL == 0) & ~near_limit(view, view.at)
+        bare = (mask & HW_SLOWDOWN != 0) & (mask & THERMAL == 0)
+        slowed = np.flatnonzero(bare)
+        bare[slowed] = ~near_limit(view, view.at[slowed])
         brake = (mask & POWER_BRAKE != 0) | bare
         with np.errstate(invalid="ignore"):
             whole = (times - habits.window_start_ns[cols]) >= LEAST_SPAN_S * 1e9
@@ -61,7 +63,9 @@ class PowerThrottle(LookDetector):
             slow = (habits.window_clock[cols] <= CLOCK_SHARE) & (habits.window_clock_max[cols] <= CLOCK_MOST)
             busy = habits.window_utilisation[cols] >= BUSY_UTILISATION
             held = (mask & POWER_CAP != 0) | (habits.window_power[cols] >= AT_CAP)
-        bad = known & slow & busy & held & (mask & THERMAL == 0) & ~self._peer_rests(view, cols)
+        bad = known & slow & busy & held & (mask & THERMAL == 0)
+        throttled = np.flatnonzero(bad)
+        bad[throttled] = ~self._peer_rests(view, cols[throttled])
         # a card without a process is held back by nothing, also where its habit has been forgotten meanwhile
         opens, clears = self._hold.look(cols, bad, known | habits.free(cols), times)
         # the brake is the hardware's own word and needs no habit; both conditions are one finding

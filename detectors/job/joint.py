@@ -43,10 +43,10 @@ class JointDetectors:
         if not inside.any():
             return
         odd = self._odd(view, cols) & inside
-        touched = set(np.unique(job[inside]).tolist())
+        touched = _each(job[inside])
         if self._adopted:
             self._take_over(view)
-        judged = (set(np.unique(job[odd]).tolist()) | self._restless) & touched
+        judged = (_each(job[odd]) | self._restless) & touched
         judged |= {i for i in touched if self._paced(view, i)} if len(view.rhythms.jobs) else set()
         for index in sorted(judged):
             self._judge(view, index)
@@ -92,3 +92,8 @@ class JointDetectors:
         """Whether the job's log shows a pace worth a judgement while its GPUs seem to work."""
         rhythm = view.rhythms.jobs.get(view.jobs.subjects[index])
         return rhythm is not None and rhythm.slowed_since_ns(view.now_ns) > 0
+
+
+def _each(indices: Ints) -> set[int]:
+    """The different ones; counting beats sorting where there are few jobs and many GPUs."""
+    return set(np.flatnonzero(np.bincount(indices)).tolist())
