@@ -125,6 +125,7 @@ class Twins(FleetCollectors):
         return batches
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seed", "kinds"),
     [
