@@ -3,20 +3,28 @@
 Agent, replay and demo all drive this one object, so that a replay gives what the day itself gave.
 """
 
+import logging
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import msgspec
+
+from agent.incidents.reach import gpus_of_jobs
 from agent.jobs.book import JobBook
 from agent.jobs.record import AttemptRecord
 from agent.learning import Fits, InlineFits
+from collectors.errors import GiveUp
 from collectors.model import Batch, Event, EventKind, Origin
 from detectors.correlation.correlator import Correlator
 from detectors.engine import Engine
 from detectors.frame import NS
-from detectors.model import Finding, Incident
+from detectors.model import Finding, Incident, IncidentState, Word, WordKind
 from policies.engine import PolicyEngine
 from policies.model import Decision, Mode
 from policies.rules import Compiled, default_rules
+
+_log = logging.getLogger(__name__)
 
 TICK_S = 5
 """A tick at least this often."""
@@ -74,6 +82,7 @@ class Watch:
         self.policy = PolicyEngine(tuple(rules) if rules is not None else default_rules(), mode)
         self.jobs = JobBook(origin)
         self._events: list[Event] = []
+        self._words: deque[tuple[Word, int]] = deque()
         self._findings: dict[str, Finding] = {}
         self._incidents: dict[str, Incident] = {}
         self._urgent = False
@@ -89,6 +98,11 @@ class Watch:
         self._events.extend(event for event in batch.events if event.kind is not EventKind.TRAINING_STEP)
         self.jobs.hear(batch.events)
         self._urgent = self._urgent or bool(batch.events) or bool(batch.suspicion)
+
+    def hear(self, word: Word, sequence: int) -> None:
+        """Take in a person's word that the store has; the next tick holds to it. From any thread."""
+        self._words.append((word, sequence))
+        self._urgent = True
 
     def advance(self, now_ns: int) -> Changes:
         """Run all ticks that are due before `now_ns`; what is received at `now_ns` itself belongs to the next."""
@@ -111,7 +125,9 @@ class Watch:
         changes.findings = self.engine.tick(now_ns)
         for finding in changes.findings:
             self._findings[finding.id] = finding
-        changes.incidents = self.correlator.update(changes.findings, now_ns)
+        said = self._listen(now_ns)
+        told = self.correlator.update(changes.findings, now_ns)
+        changes.incidents = [self._with_gpus(i) for i in {i.id: i for i in (*said, *told)}.values()]
         self._decide(changes, now_ns)
         changes.jobs = self.jobs.tick(now_ns, changes.findings, changes.incidents, self._findings, self.engine)
         self._fits.poll(self.engine.unusual, now_ns)
@@ -124,16 +140,47 @@ class Watch:
         incidents: Iterable[Incident],
         decisions: Iterable[Decision],
         jobs: Iterable[AttemptRecord] = (),
+        *,
+        apart: Iterable[tuple[str, str]] = (),
     ) -> None:
-        """Take over what was open before a restart; nothing resolves by itself meanwhile."""
+        """Take over what was open before a restart; nothing resolves by itself meanwhile.
+
+        `incidents` may hold lately resolved ones, which may come back; `apart`: pairs that people have split.
+        """
         findings = list(findings)
         self._findings.update((f.id, f) for f in findings)
         self.engine.restore(f for f in findings if f.cleared_ns is None)
         incidents = list(incidents)
         self._incidents.update((i.id, i) for i in incidents)
-        self.correlator.restore(incidents, findings)
+        self.correlator.restore(incidents, findings, apart)
         self.policy.restore(decisions)
         self.jobs.restore(jobs, findings, self.engine.inventory)
+
+    def _listen(self, now_ns: int) -> list[Incident]:
+        """What people's words make of the incidents."""
+        changed: list[Incident] = []
+        while self._words:
+            word, sequence = self._words.popleft()
+            if word.kind is WordKind.ACKNOWLEDGE:
+                held = self._incidents.get(word.incident)
+                if held is not None and held.state in (IncidentState.OPEN, IncidentState.SNOOZED):
+                    changed.append(self.correlator.mark(held.id, IncidentState.ACKNOWLEDGED, now_ns))
+                continue
+            try:
+                changed += self.correlator.say(word, sequence, now_ns)
+            except GiveUp as error:
+                # the findings have moved since the person looked: the word counts as heard, so that saving goes on
+                _log.warning("a %s of %s came too late: %s", word.kind.value, word.incident, error)
+                heard = msgspec.structs.replace(word, kind=WordKind.MERGE, other="")
+                changed += self.correlator.say(heard, sequence, now_ns)
+        return changed
+
+    def _with_gpus(self, incident: Incident) -> Incident:
+        held = self._incidents.get(incident.id)
+        findings = [self._findings[f] for f in incident.findings if f in self._findings]
+        before = held.gpus if held is not None else incident.gpus
+        gpus = gpus_of_jobs(findings, self.engine.jobs, self.engine.inventory, before)
+        return msgspec.structs.replace(incident, gpus=gpus) if gpus != incident.gpus else incident
 
     def _decide(self, changes: Changes, now_ns: int) -> None:
         for incident in changes.incidents:

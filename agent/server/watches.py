@@ -9,6 +9,7 @@ from agent.store.store import Store
 from agent.watch import Watch
 from collectors.errors import RetryLater
 from collectors.model import Origin
+from detectors.model import IncidentState
 
 _log = logging.getLogger(__name__)
 
@@ -29,18 +30,15 @@ def watch_maker(store: Store) -> Callable[[Origin, str], Watching]:
 
 
 def _restore(watch: Watch, store: Store, cluster: str) -> None:
-    incidents = [
-        incident
-        for incident in store.open_incidents()
-        if incident.origin is Origin.LIVE and incident.subject.cluster == cluster
-    ]
+    incidents, apart = store.restorable(cluster, Origin.LIVE)
     findings = {
         finding.id: finding
         for finding in store.open_findings()
         if finding.origin is Origin.LIVE and finding.subject.cluster == cluster
     }
-    for incident in incidents:
-        findings.update((finding.id, finding) for finding in store.findings(incident.findings))
-    decisions = [decision for incident in incidents for decision in store.decisions(incident.id)]
+    members = [id_ for incident in incidents for id_ in incident.findings]
+    findings.update((finding.id, finding) for finding in store.findings(members))
+    unresolved = [incident for incident in incidents if incident.state is not IncidentState.RESOLVED]
+    decisions = [decision for incident in unresolved for decision in store.decisions(incident.id)]
     attempts = store.attempts(cluster=cluster, origin=Origin.LIVE)
-    watch.restore(findings.values(), incidents, decisions, attempts)
+    watch.restore(findings.values(), incidents, decisions, attempts, apart=apart)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection, text
@@ -25,13 +26,25 @@ from agent.store.chunks import ReadingsChunk
 from agent.store.documents import column_text
 from agent.store.failures import explained
 from agent.store.lock import FileLock
-from agent.store.rows import JobSeen, NodeSeen, Pruned, Retention
-from agent.store.tables import attempts, audit, decisions, events, findings, incidents, jobs, nodes, readings
+from agent.store.rows import Feedback, JobSeen, KindCount, NodeSeen, Occurrences, Pruned, Retention
+from agent.store.tables import (
+    attempts,
+    audit,
+    decisions,
+    events,
+    features,
+    findings,
+    incidents,
+    jobs,
+    nodes,
+    readings,
+    words,
+)
 from agent.store.tables.audit import AUDIT
 from agent.watch import Changes
 from collectors.errors import FixConfiguration, GiveUp, RetryLater
 from collectors.model import Event, EventKind, Origin, Subject
-from detectors.model import Finding, Incident, IncidentState
+from detectors.model import Finding, FindingKind, Incident, IncidentState, Word
 from policies.model import AuditEntry, Decision
 
 T = TypeVar("T")
@@ -90,17 +103,17 @@ class Store:
         """Keep all that a tick changed, in one transaction; a repeat changes nothing.
 
         A decision that is new, or whose verdict, rule, mode, actions or guards' words differ from what is stored, gets
-        an entry in the audit. An incident that a person acknowledged stays so while the watch calls it open.
+        an entry in the audit. An incident that a person acknowledged stays so while the watch calls it open. One that
+        has not heard a person's last word about it (`Incident.word`) is out of date and changes nothing.
         """
-        incident_of = {
-            column_text(finding): column_text(incident.id)
-            for incident in changes.incidents
-            for finding in incident.findings
-        }
 
         def work(connection: Connection) -> None:
+            said = words.newest_of(connection, [incident.id for incident in changes.incidents])
+            fresh = [one for one in changes.incidents if one.word >= said.get(column_text(one.id), 0)]
+            incident_of = {column_text(finding): column_text(one.id) for one in fresh for finding in one.findings}
             findings.save(connection, changes.findings, incident_of)
-            incidents.save(connection, changes.incidents)
+            incidents.save(connection, fresh)
+            features.save(connection, fresh)
             findings.link(connection, incident_of)
             events.save(connection, changes.events)
             attempts.save(connection, changes.jobs)
@@ -149,6 +162,13 @@ class Store:
         """Those that were open at some moment of the stretch, oldest first."""
         with self._reading() as connection:
             return findings.between(connection, since_ns, until_ns, cluster)
+
+    def alike(
+        self, kind: FindingKind, since_ns: int, until_ns: int, *, cluster: str, limit: int = 2000
+    ) -> list[Finding]:
+        """Findings of one kind that were open at some moment of the stretch, the latest first."""
+        with self._reading() as connection:
+            return findings.alike(connection, kind, cluster, since_ns, until_ns, limit)
 
     def open_findings(self) -> list[Finding]:
         """All that have not cleared, oldest first: where the watch goes on after a restart."""
@@ -205,6 +225,107 @@ class Store:
             return incident
 
         return self._write(work)
+
+    def say(
+        self,
+        word: Word,
+        about: Sequence[str],
+        work: Callable[[list[Incident], list[Finding], int], tuple[list[Incident], str]],
+    ) -> tuple[list[Incident], int]:
+        """Keep a person's word, what it makes of the incidents `about`, and its audit entry, in one transaction.
+
+        `work` is given those incidents that there are, their findings, and the word's number; it returns what they
+        become and a sentence for the audit. It touches nothing else, and is called again where another writer was
+        faster; what it raises undoes all of it. Returns what changed, and the number.
+        """
+
+        def transaction(connection: Connection) -> tuple[list[Incident], int]:
+            held = incidents.locked(connection, about)
+            members = findings.by_ids(connection, [id_ for incident in held for id_ in incident.findings])
+            sequence = words.next_sequence(connection)
+            changed, sentence = work(held, members, sequence)
+            incidents.save(connection, changed)
+            features.save(connection, changed)
+            findings.link(connection, {id_: incident.id for incident in changed for id_ in incident.findings})
+            words.add(connection, word, sequence, [incident.id for incident in changed])
+            audit.append(
+                connection,
+                time_ns=word.time_ns,
+                actor=word.who,
+                what=word.kind.value,
+                about=word.incident,
+                detail=documents.encode({"title": sentence, "word": word}),
+            )
+            return incidents.locked(connection, [incident.id for incident in changed]), sequence
+
+        return self._write(transaction)
+
+    def said(self, incident_id: str) -> list[Word]:
+        """What people said about one incident, oldest first: what changed it, but for acknowledgements."""
+        with self._reading() as connection:
+            return [said.word for said in words.about(connection, incident_id)]
+
+    def wake(self, now_ns: int) -> None:
+        """Open again what was snoozed until now, for incidents that no watch follows. Mostly writes nothing."""
+        with self._reading() as connection:
+            due = incidents.awake(connection, now_ns)
+        if due:
+
+            def work(connection: Connection) -> None:
+                again = incidents.awake(connection, now_ns)
+                after = [msgspec.structs.replace(i, state=IncidentState.OPEN, snoozed_until_ns=None) for i in again]
+                incidents.save(connection, after)
+
+            self._write(work)
+
+    def restorable(
+        self, cluster: str, origin: Origin, limit: int = 500
+    ) -> tuple[list[Incident], list[tuple[str, str]]]:
+        """What a watch goes on from: unresolved incidents, those lately resolved, and the pairs that people split."""
+        with self._reading() as connection:
+            still = [
+                incident
+                for incident in incidents.still_open(connection)
+                if incident.origin is origin and incident.subject.cluster == cluster
+            ]
+            pairs = words.apart(connection, [incident.id for incident in still])
+            return [*still, *incidents.lately_resolved(connection, cluster, origin, limit)], pairs
+
+    def judge(self, feedback: Feedback, title: str) -> None:
+        """Keep what a person thinks of an incident, in place of what the same person thought before, audited."""
+
+        def work(connection: Connection) -> None:
+            words.judge(connection, feedback)
+            audit.append(
+                connection,
+                time_ns=feedback.time_ns,
+                actor=feedback.who,
+                what="feedback",
+                about=feedback.incident,
+                detail=documents.encode({"title": f"{feedback.judgement.value}: {title}", "feedback": feedback}),
+            )
+
+        self._write(work)
+
+    def feedback(self, incident_id: str) -> list[Feedback]:
+        """What people think of one incident, oldest first."""
+        with self._reading() as connection:
+            return words.feedback_on(connection, incident_id)
+
+    def judged(self, since_ns: int, *, cluster: str | None = None) -> list[KindCount]:
+        """Live incidents that opened since then by kind, rule and judgement; at most the newest 50,000."""
+        with self._reading() as connection:
+            return features.judged(connection, since_ns, cluster)
+
+    def occurrences(self, incident: Incident, since_ns: int) -> Occurrences:
+        """How often its kind was seen since then up to it, on its subject and on others of the same sort."""
+        with self._reading() as connection:
+            return features.occurrences(connection, incident, since_ns)
+
+    def similar(self, incident: Incident, limit: int = 5) -> list[Incident]:
+        """Earlier incidents of its kind on its subject, node or job, in this order."""
+        with self._reading() as connection:
+            return features.similar(connection, incident, limit)
 
     def append_audit(self, *, time_ns: int, actor: str, what: str, about: str, detail: str) -> AuditEntry:
         """One more entry, chained to the last; `detail` is JSON with sorted keys."""
@@ -341,7 +462,7 @@ class Store:
                     with self._begun() as connection:
                         return work(connection)
                 except IntegrityError as error:
-                    if AUDIT.name not in str(error.orig):
+                    if AUDIT.name not in str(error.orig) and words.WORDS.name not in str(error.orig):
                         raise
                     logger.debug("another writer was faster: %s", error.orig)
         raise RetryLater(f"store {self.name}: other writers were faster {_ATTEMPTS} times in a row; try again")

@@ -12,6 +12,7 @@ from agent.cli.client import NotFound, add_agent_arguments, connect
 from agent.cli.commands.incidents import where_of
 from agent.cli.exit_codes import OK, SAID_NO
 from agent.cli.main import complain
+from agent.cli.words import state_of
 
 if TYPE_CHECKING:
     from agent.cli.tables import Page
@@ -53,7 +54,7 @@ def print_incident(detail: dict[str, Any], now_ns: int) -> None:
     live = incident["origin"] == "live"
     page.line((incident["id"], "bold"), "  ", (incident["title"], "bold"))
     origin = [] if live else ["  ", incident["origin"]]
-    page.line(incident["severity"], "  ", incident["state"], "  ", incident["kind"], *origin)
+    page.line(incident["severity"], "  ", state_of(incident), "  ", incident["kind"], *origin)
     page.line("where  ", where_of(incident))
     age = f", {ago(incident['since_ns'], now_ns)}" if live else ""
     page.line(f"since  {utc(incident['since_ns'])}{age}")
@@ -61,18 +62,51 @@ def print_incident(detail: dict[str, Any], now_ns: int) -> None:
     page.line(f"known  {utc(incident['opened_ns'])}, {duration(known)} after it began")
     if incident["resolved_ns"] is not None:
         page.line(f"over   {utc(incident['resolved_ns'])}: {plain(incident['resolved_because'])}")
+    page.line(f"cost   {detail['cost']['sentence']}{money_of(detail['cost'])}")
+    page.line(f"peers  {detail['context']['peers']['sentence']}")
+    page.line(f"rate   {detail['context']['base_rate']['sentence']}")
+    for feedback in detail["feedback"]:
+        note = f": {feedback['note']}" if feedback["note"] else ""
+        page.line(f"judged {feedback['judgement']} by {feedback['who']}, {utc(feedback['time_ns'])}{note}")
     page.heading("Findings, the probable root first")
     for number, finding in enumerate(detail["findings"], 1):
         _print_finding(page, number, finding)
+    left_out = incident["left_out"]
+    if left_out:
+        page.line(f"and {left_out:,} more", indent=2)
     page.heading("Decisions")
     for decision in detail["decisions"]:
         _print_decision(page, decision)
     if not detail["decisions"]:
         page.line("none yet", indent=2)
+    if detail["words"]:
+        page.heading("What people said")
+        for word in detail["words"]:
+            page.line(word_line(word), indent=2)
+    if detail["context"]["similar"]:
+        page.heading("Similar incidents before")
+        for one in detail["context"]["similar"]:
+            earlier = one["incident"]
+            page.line(f"{earlier['id']}  {utc(earlier['opened_ns'])}  {one['shares']}  {one['ended']}", indent=2)
     if detail["events"]:
         page.heading("Events nearby")
         for event in detail["events"]:
             page.line(event_line(event, incident["since_ns"]), indent=2)
+
+
+def money_of(cost: dict[str, Any]) -> str:
+    """` (about 12.40 USD)`; empty where no price is set."""
+    if cost["money"] is None or cost["bound"] == "none":
+        return ""
+    return f" ({cost['bound']} {cost['money']:,.2f} {cost['currency']})"
+
+
+def word_line(word: dict[str, Any]) -> str:
+    """`2026-11-22 03:12:10 UTC  ann  snooze until ...: the note`."""
+    more = f" until {utc(word['until_ns'])}" if word["until_ns"] is not None else ""
+    more += f" with {word['other']}" if word["other"] else ""
+    note = f": {word['note']}" if word["note"] else ""
+    return f"{utc(word['time_ns'])}  {word['who']}  {word['kind']}{more}{note}"
 
 
 def _print_finding(page: "Page", number: int, finding: dict[str, Any]) -> None:
@@ -80,6 +114,7 @@ def _print_finding(page: "Page", number: int, finding: dict[str, Any]) -> None:
     page.line(f"{number}. ", (finding["kind"], "bold"), "  ", finding["severity"], f"  {where_of(finding)}", indent=2)
     page.line(finding["summary"], indent=5)
     page.line(f"since {utc(finding['since_ns'])}, confidence {finding['confidence']:.0%}{cleared}", indent=5)
+    page.line((finding["id"], "dim"), indent=5)
     for evidence in finding["evidence"]:
         page.line("- ", evidence["text"], (figures_of(evidence), "dim"), indent=5)
         if evidence["line"]:

@@ -20,7 +20,7 @@ examples:
   watchstander incidents --json              for programs: {"incidents": [...], "next_before": ...}
   watchstander incidents --check             exit code 1 while an incident is open
 """
-UNRESOLVED = ["open", "acknowledged", "mitigated"]
+UNRESOLVED = ["open", "acknowledged", "snoozed", "mitigated"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,6 +5,30 @@ nanoseconds in BIGINT: exact and ordered. Enums are their values as text: no nat
 migration.
 """
 
-from agent.store.tables import attempts, audit, decisions, events, findings, incidents, jobs, nodes, readings
+from agent.store.tables import (
+    attempts,
+    audit,
+    decisions,
+    events,
+    features,
+    findings,
+    incidents,
+    jobs,
+    nodes,
+    readings,
+    words,
+)
 
-__all__ = ["attempts", "audit", "decisions", "events", "findings", "incidents", "jobs", "nodes", "readings"]
+__all__ = [
+    "attempts",
+    "audit",
+    "decisions",
+    "events",
+    "features",
+    "findings",
+    "incidents",
+    "jobs",
+    "nodes",
+    "readings",
+    "words",
+]
