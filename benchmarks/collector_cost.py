@@ -157,20 +157,42 @@ def train(log: Path, seconds: float) -> None:
 
 def children(pid: int) -> Iterator[int]:
     """Process ids of the children of all threads of a process."""
+    found = []
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            yield int(child)
-            yield from children(int(child))
+        if (task / "children").exists():
+            found += [int(child) for child in (task / "children").read_text().split()]
+        else:  # not every kernel has it
+            found = [int(p.name) for p in Path("/proc").glob("[0-9]*") if parent_of(p) == pid]
+            break
+    for child in found:
+        yield child
+        yield from children(child)
+
+
+def parent_of(process: Path) -> int:
+    """Process id of the parent; 0 where it has gone."""
+    try:
+        return int((process / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def cpu_ns(pid: int) -> int:
     """Time on a CPU of all threads that live, ns."""
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir())
+    tasks = list(Path(f"/proc/{pid}/task").iterdir())
+    if all((task / "schedstat").exists() for task in tasks):
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()  # coarser: clock ticks
+    return (int(fields[11]) + int(fields[12])) * 10**9 // os.sysconf("SC_CLK_TCK")
 
 
 def memory_of(pid: int) -> Memory:
     kib: dict[str, int] = {}
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
+    rollup = Path(f"/proc/{pid}/smaps_rollup")
+    if not rollup.exists():  # not every kernel has it
+        resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+        return Memory(resident, float("nan"), float("nan"))
+    for line in rollup.read_text().splitlines()[1:]:
         field, _, value = line.partition(":")
         kib[field] = int(value.split()[0])
     private = kib["Private_Clean"] + kib["Private_Dirty"]
@@ -212,7 +234,9 @@ def made_up_child() -> None:
         ],
         "nvmlDeviceGetTotalEccErrors": lambda gpu, kind, since: 0,
         "nvmlDeviceGetRemappedRows": lambda gpu: (0, 0, 0, 0),
-        "nvmlDeviceGetComputeRunningProcesses": lambda gpu: ["one"],
+        "nvmlDeviceGetComputeRunningProcesses": lambda gpu: [
+            types.SimpleNamespace(pid=os.getpid(), usedGpuMemory=90 * 2**30)
+        ],
         "nvmlDeviceGetViolationStatus": lambda gpu, which: types.SimpleNamespace(violationTime=time.monotonic_ns()),
         "nvmlDeviceGetPcieReplayCounter": lambda gpu: 0,
         "nvmlEventSetWait_v2": lambda events, wait: (_ for _ in ()).throw(pynvml.NVMLError(10)),
