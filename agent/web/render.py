@@ -48,6 +48,8 @@ class Viewer:
 
     name: str
     may_acknowledge: bool
+    may_change: bool
+    """Merge and split: what changes the watch's own mind."""
     csrf_token: str = field(repr=False)
 
 
@@ -77,7 +79,9 @@ def _trouble(request: Request, problem: Problem) -> Response:
 def respond(request: Request, view: View) -> Response:
     """The HTML of a view."""
     identity = identity_of(request)
-    viewer = Viewer(identity.name, identity.may(Permission.ACKNOWLEDGE), csrf_token_of(request))
+    viewer = Viewer(
+        identity.name, identity.may(Permission.ACKNOWLEDGE), identity.may(Permission.ADMIN), csrf_token_of(request)
+    )
     now_ns = now_ns_of(request)
     text = (
         environment()

@@ -2,23 +2,22 @@
 
 from dataclasses import dataclass
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route
 
-from agent.access.guard import identity_of, requires
 from agent.advisor.explain import Cause, explain
 from agent.api.nearby import in_causal_order, nearby_events
 from agent.api.operation import now_ns_of
+from agent.api.prices import prices_of
 from agent.api.problem import Problem
 from agent.api.words import figure, where
+from agent.incidents.context import context_of
+from agent.incidents.cost import cost_of
 from agent.store.store import Store
 from agent.web.charts import charts_of
 from agent.web.peers import inventory_of, peers_of
 from agent.web.render import View, page
-from collectors.model import Event
-from detectors.model import Finding, Incident, IncidentState
+from collectors.model import Event, Origin
+from detectors.model import Finding, Incident
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +64,16 @@ def line_of(event: Event, since_ns: int) -> Line:
 def incident_page(request: Request) -> View:
     """GET /incidents/{id}"""
     store: Store = request.app.state.store
+    now_ns = now_ns_of(request)
+    store.wake(now_ns)
     incident = found(store, request.path_params["id"])
     findings = in_causal_order(incident, store.findings(incident.findings))
     decisions = sorted(store.decisions(incident.id), key=lambda decision: -decision.decided_ns)
     named: list[tuple[Finding, str]] = [(finding, where(finding.names, finding.subject)) for finding in findings]
     explanation = explain(incident, findings, decisions)
     inventory = inventory_of(request, incident)
+    until_ns = now_ns if incident.origin is Origin.LIVE else incident.updated_ns
+    price, currency = prices_of(request)
     peers = peers_of(inventory, incident.subject) if inventory is not None else []
     shows = {
         "title": f"{incident.id} {incident.title}",
@@ -80,26 +83,15 @@ def incident_page(request: Request) -> View:
         "decisions": decisions,
         "explanation": explanation,
         "reasons": [reason_of(cause, findings) for cause in explanation.causes],
-        "charts": charts_of(store, incident, findings, peers, now_ns_of(request)),
+        "cost": cost_of(incident, findings, until_ns, price),
+        "currency": currency,
+        "context": context_of(store, incident, until_ns),
+        "words": store.said(incident.id),
+        "feedback": store.feedback(incident.id),
+        "charts": charts_of(store, incident, findings, peers, now_ns),
         "events": [line_of(event, incident.since_ns) for event in nearby_events(store, incident, findings)],
     }
     return View("incident.html", shows)
 
 
-@requires("acknowledge")
-async def acknowledge(request: Request) -> Response:
-    """POST /incidents/{id}/acknowledge, from the form of the page; back to the page."""
-    store: Store = request.app.state.store
-    who = identity_of(request).name
-    incident = await run_in_threadpool(store.incident, request.path_params["id"])
-    if incident is None:
-        return RedirectResponse("/", status_code=303)
-    if incident.state is not IncidentState.RESOLVED:
-        await run_in_threadpool(store.acknowledge, incident.id, who, now_ns_of(request))
-    return RedirectResponse(f"/incidents/{incident.id}", status_code=303)
-
-
-ROUTES = [
-    page("/incidents/{id}", incident_page),
-    Route("/incidents/{id}/acknowledge", acknowledge, methods=["POST"]),
-]
+ROUTES = [page("/incidents/{id}", incident_page)]

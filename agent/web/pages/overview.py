@@ -14,7 +14,7 @@ from collectors.model import Origin
 from detectors.model import Finding, Incident, IncidentState, Severity
 from policies.model import Decision
 
-UNRESOLVED = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED, IncidentState.MITIGATED)
+UNRESOLVED = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED, IncidentState.SNOOZED, IncidentState.MITIGATED)
 MOST_CARDS = 30
 MOST_PAST = 15
 SILENT_NS = 60 * 10**9
@@ -68,6 +68,7 @@ def fleet_of(store: Store, now_ns: int) -> Fleet:
 def overview(request: Request) -> View:
     """GET /"""
     store: Store = request.app.state.store
+    store.wake(now_ns_of(request))
     found = store.incidents(states=UNRESOLVED, limit=500)
     ordered = sorted(found, key=lambda incident: (RANK[incident.severity], -incident.since_ns))
     live = [incident for incident in ordered if incident.origin is Origin.LIVE]
