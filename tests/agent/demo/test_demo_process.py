@@ -1,0 +1,48 @@
+"""The demo as people run it: real processes, over a short piece of a recording."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from recording_cuts import ROOT, cut, phases
+
+pytestmark = pytest.mark.slow
+
+
+def demo(*arguments: object, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "agent.cli.main", "demo", *map(str, arguments)]
+    return subprocess.run(command, check=False, cwd=cwd, capture_output=True, text=True, timeout=110)
+
+
+def test_a_demo_of_a_short_recording_tells_what_was_done_and_leaves_an_agents_folder(tmp_path: Path) -> None:
+    first = next(p for p in phases("h200-ddp4") if p["kind"] == "fault")
+    folder = cut(ROOT / "h200-ddp4", tmp_path / "short", first["start"] + 20, from_s=first["start"] - 40)
+    truth = {"phases": [{**first, "end": first["start"] + 20}]}
+    (folder / "truth.json").write_text(json.dumps(truth))
+    done = demo("--recording", folder, "--speed", 200, "--json", "--data", tmp_path / "data", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (summary,) = json.loads(done.stdout)
+    assert summary["recording"] == "short"
+    found = {key: summary["truth"][key] for key in ("faults", "found", "named", "false")}
+    assert found == {"faults": 1, "found": 1, "named": 1, "false": 0}
+    assert summary["gpu_seconds_lost"]
+    assert (tmp_path / "data" / "token").exists()
+
+
+def test_a_folder_that_is_not_the_demos_own_is_not_emptied(tmp_path: Path) -> None:
+    precious = tmp_path / "data"
+    precious.mkdir()
+    (precious / "thesis.txt").write_text("years of work")
+    done = demo("--recording", ROOT / "h200-ddp", "--data", precious, cwd=tmp_path)
+    assert done.returncode != 0
+    assert "not a folder of an earlier demo" in done.stderr
+    assert (precious / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("speed", ["0", "-1", "1001", "nan"])
+def test_a_speed_that_makes_no_sense_is_refused(speed: str, tmp_path: Path) -> None:
+    done = demo("--recording", ROOT / "h200-ddp", f"--speed={speed}", "--data", tmp_path / "data", cwd=tmp_path)
+    assert done.returncode != 0
+    assert "--speed" in done.stderr
