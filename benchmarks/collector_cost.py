@@ -6,7 +6,8 @@ loopback that acknowledges everything. CPU is what the kernel's scheduler has co
 at the end. The agent's own cost is in another process and not counted.
 
     python -m benchmarks.collector_cost                   8 made-up GPUs: what Python costs, without NVML
-    python -m benchmarks.collector_cost --real            the GPUs of this machine: what it all costs
+    python -m benchmarks.collector_cost --real            the GPUs of this machine: what it all costs (installed: the
+                                                          child runs isolated and finds nothing in the working folder)
     python -m benchmarks.collector_cost --seconds 10      shorter
 
 The made-up library answers at once. What NVML itself would add on 8 GPUs is stated beside it, by the price list in
@@ -211,6 +212,7 @@ def made_up_child() -> None:
     chance = random.Random(1)
     begun = time.monotonic()
     library = types.ModuleType("made_up_nvml")
+    holder = types.SimpleNamespace(pid=os.getpid(), usedGpuMemory=90 * 2**30)
     answers = {
         "nvmlInit": lambda: None,
         "nvmlSystemGetDriverVersion": lambda: "580.0",
