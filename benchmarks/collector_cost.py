@@ -236,9 +236,7 @@ def made_up_child() -> None:
         ],
         "nvmlDeviceGetTotalEccErrors": lambda gpu, kind, since: 0,
         "nvmlDeviceGetRemappedRows": lambda gpu: (0, 0, 0, 0),
-        "nvmlDeviceGetComputeRunningProcesses": lambda gpu: [
-            types.SimpleNamespace(pid=os.getpid(), usedGpuMemory=90 * 2**30)
-        ],
+        "nvmlDeviceGetComputeRunningProcesses": lambda gpu: [holder],
         "nvmlDeviceGetViolationStatus": lambda gpu, which: types.SimpleNamespace(violationTime=time.monotonic_ns()),
         "nvmlDeviceGetPcieReplayCounter": lambda gpu: 0,
         "nvmlEventSetWait_v2": lambda events, wait: (_ for _ in ()).throw(pynvml.NVMLError(10)),
