@@ -75,15 +75,16 @@ def _fill(features: sa.Table) -> None:
 def _features(id_: str, incident: dict[str, object]) -> dict[str, object]:
     """As the code of this revision states them; what an odd document lacks stays empty."""
     subject, names = incident.get("subject"), incident.get("names")
-    subject, names = subject if isinstance(subject, dict) else {}, names if isinstance(names, dict) else {}
+    cluster, kind, own = subject if isinstance(subject, list) and len(subject) == 3 else ("", "", "")
+    names = names if isinstance(names, dict) else {}
     findings = incident.get("findings")
     return {
         "id": id_,
-        "cluster": subject.get("cluster", ""),
+        "cluster": cluster,
         "origin": incident.get("origin", ""),
         "kind": incident.get("kind", ""),
-        "subject_kind": subject.get("kind", ""),
-        "subject_id": subject.get("id", ""),
+        "subject_kind": kind,
+        "subject_id": own,
         "node": names.get("node", ""),
         "job": names.get("job", ""),
         "opened_ns": incident.get("opened_ns", 0),
