@@ -89,8 +89,12 @@ _USUAL_KEYS = frozenset(
 )
 """Keys that need no second look: a set comparison costs a tenth of a look at each."""
 
-_ITEM_BYTES: dict[tuple[str, ...], int] = {}
-"""Item size by a table's metrics, for those seen whole and sound; a fleet sends a handful, 1,000 bound it."""
+_SOUND_TABLES: dict[tuple[tuple[str, ...], tuple[int, ...]], tuple[int, int]] = {}
+"""By a table's metrics and subjects, of those seen whole and sound: bytes of one look, and the least number of subjects
+that its batch must have. A fleet sends a handful; 1,000 bound it."""
+_SOUND_SUBJECTS: set[tuple[Subject, ...]] = set()
+"""Subjects of batches seen sound: a node sends the same for hours. 20,000 nodes of 8 GPUs take about 30 MiB."""
+_MOST_SOUND_SUBJECTS = 20_000
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Batch)
@@ -216,6 +220,10 @@ def _check_head(batch: Batch, limits: Limits) -> None:
 
 def _check_subjects(batch: Batch, limits: Limits) -> None:
     _check_subject(batch.node, "node", limits)
+    for i, facts in enumerate(batch.facts):
+        _check_facts(facts, i, limits)
+    if limits is DEFAULT_LIMITS and batch.subjects in _SOUND_SUBJECTS:
+        return
     names = [name for subject in batch.subjects for name in (subject.cluster, subject.id)]
     # One look at all of them is five times cheaper than one at each, which is for finding the culprit.
     if not (all(names) and "".join(names).isprintable() and max(map(len, names), default=0) <= limits.name_chars):
@@ -223,8 +231,10 @@ def _check_subjects(batch: Batch, limits: Limits) -> None:
             _check_subject(subject, f"subjects[{i}]", limits)
     if len(set(batch.subjects)) != len(batch.subjects):
         raise _refuse("subjects: one stands there twice")
-    for i, facts in enumerate(batch.facts):
-        _check_facts(facts, i, limits)
+    if limits is DEFAULT_LIMITS:
+        if len(_SOUND_SUBJECTS) >= _MOST_SOUND_SUBJECTS:
+            _SOUND_SUBJECTS.clear()
+        _SOUND_SUBJECTS.add(batch.subjects)
 
 
 def _check_subject(subject: Subject, where: str, limits: Limits) -> None:
@@ -306,6 +316,15 @@ def _checked_table(
     table: Table, where: str, subject_count: int, limits: Limits, unknown: Counter[str] | None
 ) -> Table | None:
     metrics, subjects, times = table.metrics, table.subjects, table.times_ns
+    sound = _SOUND_TABLES.get((metrics, subjects)) if limits is DEFAULT_LIMITS else None
+    if (
+        sound is not None
+        and len(times) == 1  # what a calm node sends
+        and 0 <= times[0] <= _INT64_MAX
+        and sound[1] <= subject_count
+        and len(table.data) == sound[0]
+    ):
+        return table
     if len(metrics) > limits.metrics_per_table:
         raise _refuse(f"{where}.metrics: {len(metrics)}, at most {limits.metrics_per_table} allowed")
     if len(subjects) > limits.subjects:
@@ -322,9 +341,6 @@ def _checked_table(
     if any(later <= earlier for earlier, later in pairwise(times)):
         raise _refuse(f"{where}.times_ns: not ascending")
 
-    item_bytes = _ITEM_BYTES.get(metrics)
-    if item_bytes is not None and len(table.data) == len(times) * len(metrics) * len(subjects) * item_bytes:
-        return table
     if len(set(metrics)) != len(metrics):
         raise _refuse(f"{where}.metrics: one stands there twice")
     known = [CATALOGUE.get(name) for name in metrics]
@@ -340,8 +356,9 @@ def _checked_table(
         raise _refuse(f"{where}.data: {len(table.data)} bytes, but {shape} take {wanted}")
 
     if None not in known:
-        if len(_ITEM_BYTES) < 1_000:
-            _ITEM_BYTES[metrics] = sizes[0]
+        if limits is DEFAULT_LIMITS and len(_SOUND_TABLES) < 1_000:
+            look_bytes = len(metrics) * len(subjects) * sizes[0]
+            _SOUND_TABLES[metrics, subjects] = (look_bytes, max(subjects, default=-1) + 1)
         return table
     for name, metric in zip(metrics, known):
         if metric is None:

@@ -10,6 +10,7 @@ from agent.store.chunks import ReadingsChunk
 from collectors.model import CATALOGUE, Batch, MetricType, Origin, Subject, Table
 
 _NANOSECONDS = 1_000_000_000
+_MOST_NOTED = 100_000
 
 Series = tuple[Origin, str, tuple[Subject, ...], tuple[str, ...]]
 """Origin, node id, subjects, metrics: tables of one series can be laid end to end."""
@@ -33,6 +34,10 @@ class History:
     def __init__(self, chunk_seconds: float = 600.0) -> None:
         self._length_ns = int(chunk_seconds * _NANOSECONDS)
         self._open: dict[Series, _Stretch] = {}
+        self._shift_ns: dict[str, int] = {}
+        """How far each node's grid is shifted, worked out once."""
+        self._spoken_of: dict[tuple[tuple[Subject, ...], tuple[int, ...]], tuple[Subject, ...]] = {}
+        """The subjects of a table, by those of its batch and its own numbers: the same for hours."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -46,7 +51,9 @@ class History:
         for table in batch.tables:
             if not table.times_ns or not table.metrics or not table.subjects:
                 continue
-            subjects = tuple(batch.subjects[index] for index in table.subjects)
+            subjects = self._spoken_of.get((batch.subjects, table.subjects))
+            if subjects is None:
+                subjects = self._note(batch.subjects, table.subjects)
             series = (batch.origin, batch.node.id, subjects, table.metrics)
             begins_ns = self._begins(batch.node, table.times_ns[-1])
             if begins_ns + self._length_ns <= stored_ns:
@@ -82,8 +89,18 @@ class History:
     def _take(self, series_due: Iterable[Series]) -> list[ReadingsChunk]:
         return [chunk for series in series_due for chunk in chunks_of(series, self._open.pop(series).tables)]
 
+    def _note(self, of: tuple[Subject, ...], indices: tuple[int, ...]) -> tuple[Subject, ...]:
+        if len(self._spoken_of) >= _MOST_NOTED:
+            self._spoken_of.clear()
+        subjects = self._spoken_of[of, indices] = tuple(of[index] for index in indices)
+        return subjects
+
     def _begins(self, node: Subject, time_ns: int) -> int:
-        shift = zlib.crc32(node.id.encode()) % 1000 * (self._length_ns // 1000)
+        shift = self._shift_ns.get(node.id)
+        if shift is None:
+            if len(self._shift_ns) >= _MOST_NOTED:
+                self._shift_ns.clear()
+            shift = self._shift_ns[node.id] = zlib.crc32(node.id.encode()) % 1000 * (self._length_ns // 1000)
         return (time_ns - shift) // self._length_ns * self._length_ns + shift
 
 
