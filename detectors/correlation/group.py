@@ -57,9 +57,10 @@ class Group:
         of."""
         own_id = newcomer.finding.id
         self._put(newcomer)
-        self.parents[own_id] = parent
-        above = self._above(own_id)
+        self.parents[own_id] = self._first_alike(parent, newcomer.finding.kind)
+        above: set[str] = set()
         for member in effects:
+            above = above or self._above(own_id)
             member_id = member.finding.id
             if member_id in above or member_id not in self.parents:
                 continue
@@ -123,6 +124,15 @@ class Group:
     def _sort_key(self, member_id: str) -> tuple[int, int, str]:
         finding = self.members[member_id].finding
         return finding.since_ns, rank_of(finding.kind), member_id
+
+    def _first_alike(self, parent: str, kind: FindingKind) -> str:
+        """Of several of one kind the first holds the others: 10,000 ranks that time out make no chain of 10,000."""
+        while self.members[parent].finding.kind is kind and parent in self.parents:
+            above = self.parents[parent]
+            if self.members[above].finding.kind is not kind:
+                break
+            parent = above
+        return parent
 
     def _above(self, member_id: str) -> set[str]:
         above = {member_id}

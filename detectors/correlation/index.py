@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 
 from collectors.model import Subject
 from detectors.correlation.link import Known
-from detectors.correlation.place import Name
+from detectors.correlation.place import Name, Place
 from detectors.correlation.table import Scope
 from detectors.model import FindingKind
 
-MOST_ASKED = 64
+MOST_ASKED = 32
 """Neighbours of one kind at one place that a newcomer is compared to, the latest first. One place has rarely more than
 a few; a job of 10,000 ranks has more, and there the latest are the nearest."""
+
+_BY_NAME_ALONE = "by name alone"
 
 Key = Subject | Name
 Order = tuple[int, int, str]
@@ -64,16 +66,16 @@ class Index:
             if not held:
                 del self._at[place]
 
-    def near(self, newcomer: Known, kind: FindingKind, scope: Scope) -> Iterator[Known]:
+    def near(self, newcomer: Known, kind: FindingKind, scope: Scope, most: int = MOST_ASKED) -> Iterator[Known]:
         """Findings of a kind that may share with the newcomer what an edge of this scope asks for, latest first a
         place; some may come twice."""
         own = newcomer.place.own_gpu
         by_card = scope is Scope.GPU and own is not None
-        for key in newcomer.place.keys:
+        for key in _looked_up(newcomer.place):
             for with_card in (True, False):
                 if by_card and with_card and key != own:
                     continue
-                for _, _, finding_id in reversed(self._at.get((kind, key, with_card), ())[-MOST_ASKED:]):
+                for _, _, finding_id in reversed(self._at.get((kind, key, with_card), ())[-most:]):
                     if finding_id != newcomer.finding.id:
                         yield self._known[finding_id]
 
@@ -82,3 +84,27 @@ def _places(known: Known) -> Iterator[tuple[FindingKind, Key, bool]]:
     with_card = known.place.own_gpu is not None
     for key in known.place.keys:
         yield known.finding.kind, key, with_card
+    for name, has_key in _names(known.place):
+        if not has_key:
+            yield known.finding.kind, (_BY_NAME_ALONE, *name), with_card
+
+
+def _looked_up(place: Place) -> Iterator[Key]:
+    """Keys are compared with keys, names only where one side has no key (`place.py`): whoever has one asks under its
+    name for those alone that have none."""
+    yield from place.gpus
+    yield from place.nodes
+    yield from place.jobs
+    for name, has_key in _names(place):
+        yield (_BY_NAME_ALONE, *name) if has_key else name
+
+
+def _names(place: Place) -> Iterator[tuple[Name, bool]]:
+    """The names of a place, and whether it has a key for the same."""
+    for name, has_key in (
+        (place.own_gpu_name, place.own_gpu is not None),
+        (place.node_name, bool(place.nodes)),
+        (place.job_name, bool(place.jobs)),
+    ):
+        if name:
+            yield name, has_key

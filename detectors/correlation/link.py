@@ -31,16 +31,13 @@ class Known:
 
     finding: Finding
     place: Place
+    order: tuple[int, int, str]
+    """Causes before effects, early before late; total, so that arrival does not matter."""
 
     @classmethod
     def of(cls, finding: Finding) -> "Known":
         """Take in a finding."""
-        return cls(finding, place_of(finding))
-
-    @property
-    def order(self) -> tuple[int, int, str]:
-        """Causes before effects, early before late; total, so that arrival does not matter."""
-        return rank_of(self.finding.kind), self.finding.since_ns, self.finding.id
+        return cls(finding, place_of(finding), (rank_of(finding.kind), finding.since_ns, finding.id))
 
 
 def causes(cause: Known, effect: Known) -> bool:

@@ -28,13 +28,8 @@ class Place:
     node_name: Name | None
     jobs: frozenset[Subject]
     job_name: Name | None
-
-    @property
-    def keys(self) -> frozenset[Subject | Name]:
-        """Everything by which another finding may share this place; two places that share nothing have none in
-        common."""
-        names = {name for name in (self.own_gpu_name, self.node_name, self.job_name) if name}
-        return self.gpus | self.nodes | self.jobs | names
+    keys: frozenset[Subject | Name]
+    """Everything by which another finding may share this place; two places that share nothing have none in common."""
 
 
 def place_of(finding: Finding) -> Place:
@@ -51,16 +46,22 @@ def place_of(finding: Finding) -> Place:
         own_gpu_name = ("gpu", cluster, node, gpu)
     elif job and rank:
         own_gpu_name = ("rank", cluster, job, rank)
+    gpus, nodes, jobs = (
+        frozenset(by_kind.get(kind, ())) for kind in (SubjectKind.GPU, SubjectKind.NODE, SubjectKind.JOB)
+    )
+    node_name: Name | None = ("node", cluster, node) if node else None
+    job_name: Name | None = ("job", cluster, job) if job else None
     return Place(
         cluster=cluster,
         origin=finding.origin,
         own_gpu=finding.subject if finding.subject.kind is SubjectKind.GPU else None,
         own_gpu_name=own_gpu_name,
-        gpus=frozenset(by_kind.get(SubjectKind.GPU, ())),
-        nodes=frozenset(by_kind.get(SubjectKind.NODE, ())),
-        node_name=("node", cluster, node) if node else None,
-        jobs=frozenset(by_kind.get(SubjectKind.JOB, ())),
-        job_name=("job", cluster, job) if job else None,
+        gpus=gpus,
+        nodes=nodes,
+        node_name=node_name,
+        jobs=jobs,
+        job_name=job_name,
+        keys=frozenset((*gpus, *nodes, *jobs, *(name for name in (own_gpu_name, node_name, job_name) if name))),
     )
 
 

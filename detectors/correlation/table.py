@@ -51,9 +51,12 @@ _ORDER = tuple(Layer)
 _WITHIN = {kind: place for place, kind in enumerate(LAYERS)}
 
 
+_RANK = {kind: _ORDER.index(layer) * 100 + _WITHIN[kind] for kind, layer in LAYERS.items()}
+
+
 def rank_of(kind: FindingKind) -> int:
     """Where a kind stands in the causal order: causes have the lower rank. No two kinds share one."""
-    return _ORDER.index(LAYERS[kind]) * 100 + _WITHIN[kind]
+    return _RANK[kind]
 
 
 class Scope(StrEnum):

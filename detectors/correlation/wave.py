@@ -92,6 +92,7 @@ _SUBJECT = {
     Span.RACK: SubjectKind.RACK,
     Span.FLEET: SubjectKind.CLUSTER,
 }
+_WIDTH = {span: width for width, span in enumerate(Span)}
 _SPAN = {kind: span for span, kind in _SUBJECT.items()}
 _NAME = {Span.JOB: "job", Span.NODE: "node", Span.DOMAIN: "nvlink_domain", Span.RACK: "rack"}
 
@@ -116,7 +117,7 @@ class Wave:
     @property
     def width(self) -> int:
         """Wider waves take in narrower ones."""
-        return tuple(Span).index(self.span)
+        return _WIDTH[self.span]
 
     @property
     def window_ns(self) -> int:
