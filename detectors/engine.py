@@ -107,7 +107,9 @@ class Engine:
             self._hear(event, now_ns, changed)
         self.jobs.follow(self.inventory, self.columns)
         for frame in self.frames.take():
-            self._look(frame, now_ns, changed)
+            # what nonsense makes of arithmetic (NaN, infinity) no detector takes for a figure
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                self._look(frame, now_ns, changed)
             self._keep_recent(frame)
         out = Opinions()
         for listener in self.listeners:

@@ -26,6 +26,8 @@ _SCALE = np.array([CATALOGUE[name].scale for name in COUNTERS])
 SLOT_NS = NS // 5
 """Looks of different nodes within 0.2 s are handled together; finer than any sampling plan."""
 LATEST_NS = 2**63 - 1
+BEYOND = 1e15
+"""No gauge reaches it: 1 PB of memory, 1 PHz."""
 LONGEST_DIFFERENCE_NS = 120 * NS
 """A counter's difference over a longer gap says nothing about the present: it starts anew."""
 MOST_PLACES = 500_000
@@ -240,7 +242,8 @@ class FrameBuilder:
         values = flat.reshape(len(looks.data), len(metrics), gpus)
         if len(rows.known) < len(metrics):
             values = values[:, [k for k, _ in rows.known]]
-        there = values != COUNTER_ABSENT if rows.counter else ~np.isnan(values)
+        # nothing that the catalogue measures is negative, infinite or beyond all bounds: such a value is no reading
+        there = values >= 0 if rows.counter else (values >= 0) & (values < BEYOND)
         times = np.repeat(np.array(looks.times_ns, np.int64), gpus)
         return _Block(rows, np.concatenate(looks.cols), times, values, there, there.any(axis=1).ravel())
 

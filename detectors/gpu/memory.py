@@ -5,6 +5,9 @@ import numpy as np
 from detectors.frame import Bools, Floats, Ints
 from detectors.view import View, told_number
 
+LEAST_CARD = 2.0**28
+"""A smaller card is no card: the figure is wrong."""
+
 
 def total_bytes(view: View, at: Ints) -> Floats:
     """Size of each card at some positions: as its gauge last said, else by its facts; NaN where nobody has told."""
@@ -12,6 +15,7 @@ def total_bytes(view: View, at: Ints) -> Floats:
     for k in np.flatnonzero(np.isnan(total)):
         told = told_number(view.inventory, view.subject(int(at[k])), "memory_total_bytes")
         total[k] = np.nan if told is None else told
+    total[total < LEAST_CARD] = np.nan
     return total
 
 

@@ -158,6 +158,19 @@ def test_a_gpu_without_any_reading_is_not_in_the_frame() -> None:
     assert frame.cols.tolist() == [0]
 
 
+@pytest.mark.parametrize("value", [np.inf, -np.inf, -1.0, 1e30, np.nan], ids=str)
+def test_what_no_gauge_can_show_is_no_reading(value: float) -> None:
+    builder = FrameBuilder()
+    builder.add(batch(table([0], {POWER: [value], USED: [0.5]}, T0), subjects=[gpu(0)]))
+    (frame,) = builder.take()
+    np.testing.assert_equal(frame.gauge(POWER).tolist(), [np.nan])
+
+
+@pytest.mark.parametrize("value", [-1, -2, -(2**63)])
+def test_what_no_counter_can_show_is_absent(value: int) -> None:
+    np.testing.assert_equal(rises(counted(FrameBuilder(), 5, 7, value)), [np.nan, 2.0])
+
+
 def test_a_gpu_that_vanishes_leaves_the_others_where_they_stand() -> None:
     builder = FrameBuilder()
     builder.add(batch(table([0, 1], {ECC: [5, 50]}, T0), subjects=[gpu(0), gpu(1)]))
