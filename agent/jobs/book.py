@@ -151,15 +151,18 @@ class JobBook:
         for subject, members in counts.items():
             job = self._jobs.get(subject)
             if job is None and len(members):
-                job = self._jobs[subject] = Job(self._origin, subject, now_ns, speaks=False)
+                known = (inventory.known_since_ns.get(columns.subjects[c], now_ns) for c in members.tolist())
+                since_ns = min(now_ns, max(now_ns - MOST_LATE_NS, min(known)))
+                job = self._jobs[subject] = Job(self._origin, subject, since_ns, speaks=False)
+                job.on_time(now_ns)
             if job is None or job.closed:
                 continue
             job.name = inventory.name_of(subject)
             nodes = {inventory.node_of(columns.subjects[column]) for column in members.tolist()}
             if len(members):
-                known = sorted(node for node in nodes if node is not None)[:MOST_NODES]
+                homes = sorted(node for node in nodes if node is not None)[:MOST_NODES]
                 job.nodes = tuple(
-                    JobNode(n.id, inventory.name_of(n), inventory.attribute(n, "driver") or "") for n in known
+                    JobNode(n.id, inventory.name_of(n), inventory.attribute(n, "driver") or "") for n in homes
                 )
         for subject, job in self._jobs.items():
             if job.closed:

@@ -10,7 +10,7 @@ from detectors.goodput import LOOK_BACK_NS, Ledger
 from detectors.goodput.cause import BLAMES, Cause
 from detectors.goodput.pace import Pace
 from detectors.goodput.stretch import Base
-from detectors.model import Finding, Incident
+from detectors.model import Finding, FindingKind, Incident
 
 NS = 10**9
 SAME_START_NS = 60 * NS
@@ -32,6 +32,10 @@ _DYING = frozenset(
         EventKind.PROCESS_EXIT,
     }
 )
+_NAMES_WHO_SPOKE = frozenset(
+    {FindingKind.COLLECTIVE_TIMEOUT, FindingKind.JOB_CRASH, FindingKind.TELEMETRY_LOST, FindingKind.UNUSUAL}
+)
+"""Roots whose rank may be one that only waited, or was not heard: the earliest word of a failure counts then."""
 _TOLD = frozenset(
     {
         EventKind.TRAINING_START,
@@ -433,7 +437,9 @@ def _state(attempt: Attempt) -> AttemptState:
 
 def _ranks(attempt: Attempt) -> tuple[str, int]:
     """The rank that failed first, and how many reported a failure after it."""
-    first = attempt.fault.names.get("rank", "") if attempt.fault is not None and attempt.failed else ""
+    fault = attempt.fault if attempt.failed else None
+    silent = fault is not None and fault.kind not in _NAMES_WHO_SPOKE
+    first = fault.names.get("rank", "") if fault is not None and (silent or not attempt.dying) else ""
     if not first and attempt.dying:
         first = min(attempt.dying.items(), key=lambda item: item[1])[0]
     return first, len(attempt.dying.keys() - {first})

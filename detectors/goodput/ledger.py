@@ -165,11 +165,11 @@ class Ledger:
             if finding.cleared_ns is not None and blame.cause is not Cause.FAILURE and held.until_ns is None:
                 self._close_claim(held, min(finding.cleared_ns, now_ns))
             return
-        since_ns, until_ns = max(finding.since_ns, self.started_ns), finding.cleared_ns
+        since_ns, until_ns = min(max(finding.since_ns, self.started_ns), now_ns), finding.cleared_ns
         if blame.cause is Cause.FAILURE:
             # a step after it: whatever it was, the job went on
             until_ns = self.last_step_ns if self.last_step_ns > since_ns else None
-        if since_ns >= now_ns or (until_ns is not None and until_ns <= since_ns):
+        if until_ns is not None and until_ns <= since_ns:
             return
         before = self._open_account(now_ns)
         too_late_ns = max(0, min(self.settled_ns, until_ns or now_ns) - since_ns)

@@ -4,6 +4,10 @@ import msgspec
 
 from agent.api.operation import Call, operation
 from agent.api.shapes import JobShape, NodeShape
+from agent.jobs.record import AttemptRecord, AttemptState
+from agent.jobs.verdict import words_of
+from agent.store.rows import JobSeen
+from collectors.model import Origin
 
 
 class FleetQuery(msgspec.Struct, frozen=True):
@@ -18,10 +22,32 @@ class Nodes(msgspec.Struct, frozen=True):
     nodes: list[NodeShape]
 
 
+class JobLine(JobShape, frozen=True):
+    """A job, and how its newest attempt stands; null where none is known."""
+
+    attempt: int | None
+    attempt_state: AttemptState | None
+    goodput: float | None
+    fault: str
+    """What the newest attempt died of, in words; empty while it lives."""
+
+    @classmethod
+    def with_attempt(cls, job: JobSeen, attempt: AttemptRecord | None) -> "JobLine":
+        """From the store's rows."""
+        died = attempt is not None and attempt.state is AttemptState.FAILED
+        return cls(
+            **msgspec.structs.asdict(JobShape.of(job)),
+            attempt=attempt.number if attempt else None,
+            attempt_state=attempt.state if attempt else None,
+            goodput=attempt.goodput if attempt else None,
+            fault=words_of(attempt.fault) if attempt and attempt.fault and died else "",
+        )
+
+
 class Jobs(msgspec.Struct, frozen=True):
     """Every job that a collector has seen."""
 
-    jobs: list[JobShape]
+    jobs: list[JobLine]
 
 
 def nodes(call: Call[FleetQuery]) -> Nodes:
@@ -31,7 +57,9 @@ def nodes(call: Call[FleetQuery]) -> Nodes:
 
 def jobs(call: Call[FleetQuery]) -> Jobs:
     """GET /v1/jobs"""
-    return Jobs([JobShape.of(job) for job in call.store.jobs(cluster=call.query.cluster)])
+    attempts = {(a.origin, a.cluster, a.job): a for a in call.store.attempts(cluster=call.query.cluster)}
+    seen = call.store.jobs(cluster=call.query.cluster)
+    return Jobs([JobLine.with_attempt(job, attempts.get((Origin(job.origin), job.cluster, job.id))) for job in seen])
 
 
 ROUTES = [

@@ -10,7 +10,7 @@ from agent.api.words import ago
 from agent.cli.client import add_agent_arguments, connect
 from agent.cli.exit_codes import OK
 
-HELP = "list training jobs, their last step, and when each was last heard of"
+HELP = "list training jobs, their last step, goodput, and when each was last heard of"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +38,9 @@ def run(args: argparse.Namespace) -> int:
         [
             job["name"],
             job["cluster"],
-            job["state"],
+            job["attempt_state"] or job["state"],
+            "" if job["attempt"] is None else str(job["attempt"]),
+            "" if job["goodput"] is None else f"{job['goodput']:.0%}",
             "" if job["world_size"] is None else str(job["world_size"]),
             "" if job["last_step"] is None else f"{job['last_step']:,}",
             "" if job["last_step_ns"] is None else ago(job["last_step_ns"], now_ns),
@@ -47,5 +49,7 @@ def run(args: argparse.Namespace) -> int:
         ]
         for job in jobs[: args.limit]
     ]
-    print_table(["JOB", "CLUSTER", "STATE", "RANKS", "STEP", "STEPPED", "LAST HEARD", "ORIGIN"], rows)
+    print_table(
+        ["JOB", "CLUSTER", "STATE", "ATTEMPT", "GOODPUT", "RANKS", "STEP", "STEPPED", "LAST HEARD", "ORIGIN"], rows
+    )
     return OK

@@ -4,11 +4,13 @@ import math
 
 import numpy as np
 
+from agent.jobs.record import AttemptRecord, AttemptState, Checkpoint, Fault, JobNode, SaveState
 from agent.store.chunks import ReadingsChunk
 from agent.store.rows import JobSeen, NodeSeen
 from agent.store.store import Store
 from agent.watch import Changes
 from collectors.model import Event, EventKind, EventSource, Origin, Subject, SubjectKind
+from detectors.goodput import Account, Cause
 from detectors.model import Evidence, Finding, FindingKind, Incident, IncidentState, Severity
 from policies.model import Action, ActionKind, Decision, GuardWord, Mode, Verdict
 
@@ -267,6 +269,53 @@ def power_readings() -> ReadingsChunk:
     return ReadingsChunk(tuple(GPUS), ("gpu_power_watts",), times, values[:, None, :])
 
 
+def died_attempt(job: str, name: str) -> AttemptRecord:
+    """64 GPUs for ten hours, dead of the lost GPU: 8 of 14 GPU-hours a GPU productive."""
+    hours = {Cause.START_UP: 1, Cause.PRODUCTIVE: 8, Cause.CHECKPOINT: 0.5, Cause.FAILURE: 0.5}
+    wall = {cause: int(spent * 3600 * SECOND) for cause, spent in hours.items()}
+    return AttemptRecord(
+        origin=Origin.LIVE,
+        cluster=CLUSTER,
+        job=job,
+        number=1,
+        name=name,
+        state=AttemptState.FAILED,
+        started_ns=NOW - 36_000 * SECOND,
+        as_of_ns=NOW,
+        account=Account(wall, {cause: 64 * ns for cause, ns in wall.items()}, steps=41_872),
+        began_because="first seen",
+        base="STEPPING",
+        gpus=64,
+        nodes=(JobNode("node-uid-7", "gpu-node-07", "580.159"), JobNode("node-uid-8", "gpu-node-08", "580.159")),
+        first_step=1,
+        last_step=41_872,
+        last_step_ns=BEGAN - SECOND,
+        pace_ns=650_000_000,
+        failed_since_ns=BEGAN,
+        saves=(
+            Checkpoint(41_000, SaveState.COMPLETE, NOW - 4000 * SECOND, NOW - 3900 * SECOND, f"/ckpt/{name}"),
+            Checkpoint(41_800, SaveState.TORN, BEGAN - 20 * SECOND, None, f"/ckpt/{name}"),
+        ),
+        says_save_ends=True,
+        fault=Fault(
+            LOST_INCIDENT.id,
+            LOST_INCIDENT.kind,
+            LOST_INCIDENT.title if job == JOB.id else HOSTILE,
+            LOST,
+            BEGAN,
+            BEGAN + 2 * SECOND,
+            NAMES if job == JOB.id else {"node": HOSTILE, "job": HOSTILE},
+            NODE.id,
+            LOST_INCIDENT.kinds,
+            (79,),
+            deadly=True,
+        ),
+        first_rank="59",
+        followed=63,
+        notes=(f"the log says: {name}",),
+    )
+
+
 def tell(store: Store) -> None:
     """Put all of it into a store."""
     store.save(
@@ -306,3 +355,4 @@ def tell(store: Store) -> None:
         ]
     )
     store.keep_readings([power_readings()])
+    store.save(Changes(jobs=[died_attempt(JOB.id, "llama-70b-pretrain"), died_attempt("job-uid-evil", HOSTILE)]))

@@ -19,6 +19,8 @@ ASKED = [
     ("GET", "/v1/incidents/{id}/explanation", f"/v1/incidents/{HOSTILE_INCIDENT.id}/explanation"),
     ("POST", "/v1/incidents/{id}/acknowledge", f"/v1/incidents/{LOST_INCIDENT.id}/acknowledge"),
     ("GET", "/v1/nodes", "/v1/nodes"),
+    ("GET", "/v1/jobs/{name}", "/v1/jobs/job-uid-llama"),
+    ("GET", "/v1/jobs/{name}", "/v1/jobs/job-uid-evil?cluster=prod-eu"),
     ("GET", "/v1/jobs", "/v1/jobs?cluster=prod-eu"),
     ("GET", "/v1/audit", "/v1/audit?order=newest"),
     ("GET", "/v1/audit/verify", "/v1/audit/verify"),
@@ -27,6 +29,7 @@ ASKED = [
     ("GET", "/v1/version", "/v1/version"),
     ("GET", "/v1/openapi.json", "/v1/openapi.json"),
     ("GET", "/v1/quality", "/v1/quality?since=0&cluster=prod-eu"),
+    ("GET", "/v1/look", "/v1/look?subject=node-w/gpu0"),
     ("POST", "/v1/incidents/{id}/snooze", f"/v1/incidents/{LOST_INCIDENT.id}/snooze"),
     ("POST", "/v1/incidents/{id}/feedback", f"/v1/incidents/{LOST_INCIDENT.id}/feedback"),
     ("POST", "/v1/incidents/{id}/split", f"/v1/incidents/{LOST_INCIDENT.id}/split"),
@@ -45,10 +48,12 @@ REFUSED = [
     ("GET", "/v1/incidents", "/v1/incidents?limit=0", 400),
     ("GET", "/v1/incidents/{id}", "/v1/incidents/INC-ffffffff", 404),
     ("GET", "/v1/readings", "/v1/readings", 400),
+    ("GET", "/v1/jobs/{name}", "/v1/jobs/none", 404),
     ("POST", "/v1/incidents/{id}/acknowledge", "/v1/incidents/INC-00c4fe11/acknowledge", 409),
     ("POST", "/v1/incidents/{id}/resolve", "/v1/incidents/INC-00c4fe11/resolve", 409),
     ("POST", "/v1/incidents/{id}/merge", "/v1/incidents/INC-00c4fe11/merge", 400),
     ("GET", "/v1/quality", "/v1/quality?since=yesterday", 400),
+    ("GET", "/v1/look", "/v1/look?subject=nobody", 404),
 ]
 
 

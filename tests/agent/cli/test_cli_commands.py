@@ -97,7 +97,14 @@ def test_no_open_incident_is_not_said_to_be_well_where_nobody_has_spoken(watchst
 
 @pytest.mark.parametrize(
     "arguments",
-    [["incidents"], ["incident", "INC-badc0de1"], ["explain", "INC-badc0de1"], ["jobs"], ["audit"]],
+    [
+        ["incidents"],
+        ["incident", "INC-badc0de1"],
+        ["explain", "INC-badc0de1"],
+        ["jobs"],
+        ["job", "job-uid-evil"],
+        ["audit"],
+    ],
     ids=lambda arguments: arguments[0],
 )
 def test_hostile_log_text_reaches_the_terminal_inert(watchstander: Watchstander, arguments: list[str]) -> None:
@@ -193,7 +200,7 @@ def test_nodes_come_with_those_longest_unheard_of_first(watchstander: Watchstand
 def test_jobs_come_with_their_last_step(watchstander: Watchstander) -> None:
     line = watchstander("jobs")[1].splitlines()[2]
 
-    assert line.split()[:5] == ["llama-70b-pretrain", "prod-eu", "failed", "64", "41,872"]
+    assert line.split()[:7] == ["llama-70b-pretrain", "prod-eu", "failed", "1", "76%", "64", "41,872"]
 
 
 def test_audit_shows_who_did_what_about_which(watchstander: Watchstander) -> None:
@@ -256,3 +263,22 @@ def test_completion_knows_every_command(shell: str, capsys: pytest.CaptureFixtur
     assert main(["completion", shell]) == 0
     script = capsys.readouterr().out
     assert [name for name in command_files() if name not in script] == []
+
+
+def test_job_answers_five_questions_and_gives_the_snippet_and_the_account(watchstander: Watchstander) -> None:
+    code, out, _ = watchstander("job", "llama-70b-pretrain")
+
+    lines = [line.strip() for line in out.splitlines()]
+    assert code == 0
+    assert next(line for line in lines if line.startswith("from")).startswith("from    From step 41,000")
+    assert "without Without gpu-node-07 (Xid 79 there)." in lines
+    assert '- "gpu-node-07"' in lines
+    assert any(line.startswith("Goodput 7") and "time share 80.0%" in line for line in lines)
+    assert any(line.split()[:4] == ["the", "whole", "100.0%", "10"] for line in lines)
+
+
+def test_a_job_that_is_not_there_is_code_1_and_a_line(watchstander: Watchstander) -> None:
+    code, out, err = watchstander("job", "nobody/nothing")
+
+    assert (code, out) == (1, "")
+    assert "no such job: nobody/nothing" in err

@@ -1,0 +1,3 @@
+from jobs_story import attempt, story
+
+__all__ = ["attempt", "story"]
