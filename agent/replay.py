@@ -1,18 +1,21 @@
 """A recording through the whole watch, in this process, without a server: the same collector, detectors and policy.
 
-A recording of batches (many nodes) has been through its collectors already.
+A recording of batches (many nodes) has been through its collectors already. Racks, NVLink domains and pools come from
+`inventory.csv` where the folder has one.
 """
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from agent.inventory_csv import read_nodes
 from agent.watch import Changes, Watch
 from collectors.errors import FixConfiguration
-from collectors.model import Origin
+from collectors.model import Origin, SubjectKind
 from collectors.recording.batches import BatchRecording, holds_batches
 from collectors.recording.folder import Recording
 from collectors.recording.play import play
 from collectors.sampling.plan import SamplingPlan
+from detectors.inventory.sources import Source
 from policies.rules import Compiled
 
 NATIVE_DEPTH = 40
@@ -39,6 +42,9 @@ def replay(
     depth = NATIVE_DEPTH if native else 10
     watch = Watch(Origin.REPLAY, recording.cluster, rules=rules, depth=depth)
     now_ns = recording.start_ns
+    topology = {(SubjectKind.NODE, name): said for name, said in read_nodes(recording.path).items() if said}
+    if topology:
+        watch.engine.inventory.tell_by_name(Source.CSV, topology, now_ns)
     if isinstance(recording, BatchRecording):
         if native:
             raise FixConfiguration(f"{recording.path}: holds batches, not rows: play it without --native")

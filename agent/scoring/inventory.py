@@ -1,13 +1,14 @@
-"""Reads a simulated cluster's inventory.csv for a score: nodes, their racks, and the jobs on them."""
+"""What a score needs to know about places: how many nodes there are, and in which rack each stands."""
 
-import csv
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from agent.inventory_csv import read_nodes
 
 
 @dataclass(slots=True)
 class Cluster:
-    """What a score needs to know about places."""
+    """The nodes of a recording."""
 
     nodes: int = 1
     rack_of: dict[str, str] = field(default_factory=dict)
@@ -15,14 +16,5 @@ class Cluster:
 
 def read_cluster(recording: Path) -> Cluster:
     """One node where there is no inventory: a recording of one."""
-    cluster = Cluster()
-    path = recording / "inventory.csv"
-    if not path.exists():
-        return cluster
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        for row in csv.DictReader(file):
-            node, rack = row.get("node"), row.get("rack")
-            if node:
-                cluster.rack_of[node] = rack or ""
-    cluster.nodes = max(1, len(cluster.rack_of))
-    return cluster
+    nodes = read_nodes(recording)
+    return Cluster(max(1, len(nodes)), {name: said["rack"] for name, said in nodes.items() if "rack" in said})

@@ -87,7 +87,8 @@ def names_guilty(place: Place, cause: Cause, cluster: Cluster) -> bool:
     """
     guilty = cause.guilty
     if guilty.rack is not None:
-        return place.node is not None and cluster.rack_of.get(place.node) == guilty.rack
+        own = place.rack or cluster.rack_of.get(place.node or "")
+        return own == guilty.rack
     if guilty.node is not None and place.node != guilty.node:
         return False
     if guilty.gpu is not None:

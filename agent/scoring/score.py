@@ -118,7 +118,7 @@ def _verdict(one: Match) -> str:
 
 
 def _place(place: Any) -> dict[str, Any]:
-    keys = ("node", "gpu", "rank", "job")
+    keys = ("rack", "node", "gpu", "rank", "job")
     return {key: getattr(place, key) for key in keys if getattr(place, key) is not None}
 
 

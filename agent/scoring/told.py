@@ -82,4 +82,4 @@ def _place(names: dict[str, Any]) -> Place:
     def number(key: str) -> int | None:
         return int(names[key]) if key in names else None
 
-    return Place(names.get("node"), number("gpu"), number("rank"), names.get("job"))
+    return Place(names.get("node"), number("gpu"), number("rank"), names.get("job"), names.get("rack"))

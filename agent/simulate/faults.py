@@ -401,7 +401,7 @@ def job_crash(faults: Faults, fault: Fault) -> None:
     """A bug: one rank raises, the launcher ends the others."""
     job = _job(fault)
     rank = faults.rank(fault)
-    told = faults.told(fault, "job_crash", "rank_crash", guilty={"rank": rank})
+    told = faults.told(fault, "job_crash", "rank_crash")  # the code is to blame, no rank
     job.crash(rank, 1, str(faults.world.rng.choice(log_lines.BUGS)))
     faults.over_when_running(job, told)
 

@@ -63,7 +63,8 @@ def spread_faults(world: World, jobs: list[Job], count: int, kinds: tuple[str, .
     for place, mine in shares.items():
         slot = (last - first) / max(len(mine), 1)
         for number, kind in enumerate(mine):
-            at = first + slot * (number + float(rng.uniform(0.02, 0.45)))
+            room = 0.45 if number == len(mine) - 1 else 0.85
+            at = first + slot * (number + float(rng.uniform(0.0, room)))
             if times and rng.random() < TOGETHER:
                 near = min(times, key=lambda other: abs(other - at))
                 if abs(near - at) < slot / 2:

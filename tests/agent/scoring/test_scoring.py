@@ -194,7 +194,7 @@ def test_a_bad_line_of_incidents_costs_itself(tmp_path: Path) -> None:
 def test_nodes_and_racks_come_from_the_inventory(tmp_path: Path) -> None:
     (tmp_path / "inventory.csv").write_text("node,rack,gpu\na,r0,0\na,r0,1\nb,,0\n")
 
-    assert read_cluster(tmp_path) == Cluster(2, {"a": "r0", "b": ""})
+    assert read_cluster(tmp_path) == Cluster(2, {"a": "r0"})
     assert read_cluster(RECORDINGS / "h200-ddp") == Cluster(1, {})
 
 
