@@ -45,12 +45,13 @@ class NoWatch:
     advance = tick
 
 
-def serve(data: Path, with_watch: bool) -> None:
+def serve(data: Path, with_watch: bool, one_core: bool) -> None:
     """The agent, in its own process."""
     from agent.server.serve import run
     from agent.settings import ListenSettings, Settings
 
-    os.sched_setaffinity(0, {SERVER_CORE})
+    if one_core:
+        os.sched_setaffinity(0, {SERVER_CORE})
     sys.setswitchinterval(0.0005)
     settings = Settings(listen=ListenSettings("127.0.0.1:0"))
     make_watch = None if with_watch else lambda _origin, _cluster: NoWatch()
@@ -155,9 +156,10 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where the ingest log goes: a real disk, please")
     parser.add_argument("--with-watch", action="store_true")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--any-core", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
-        serve(args.serve, args.with_watch)
+        serve(args.serve, args.with_watch, not args.any_core)
         return
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         data = Path(folder) / "data"
