@@ -3,6 +3,7 @@
 import http.client
 import socket
 import threading
+from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,10 @@ from agent.access.hosts import HostList
 from agent.access.sessions import COOKIE, Session, Sessions
 from agent.access.tokens import TokenTable
 from agent.server.app import build_app
+from agent.server.spaces import Spaces
 from agent.store.store import Store, open_store
+from agent.watch import Watch
+from collectors.model import WIRE_VERSION, Batch, Origin, Subject, SubjectFacts, SubjectKind, Table
 
 ADMIN_TOKEN = "a" * 40
 READER_TOKEN = "b" * 40
@@ -71,6 +75,20 @@ class ServedAgent:
         return f"{COOKIE}={self.session.id}"
 
 
+def running_watch() -> Spaces:
+    """A live watch over one card that it has heard of once."""
+    node, gpu = Subject("watched", SubjectKind.NODE, "node-w"), Subject("watched", SubjectKind.GPU, "GPU-w")
+    facts = (SubjectFacts(node, "node-w"), SubjectFacts(gpu, "GPU-w", node, {"index": "0"}))
+    power = array("f", [690.0]).tobytes()
+    table = Table(times_ns=(NOW - 10**9,), metrics=("gpu_power_watts",), subjects=(1,), data=power)
+    batch = Batch(WIRE_VERSION, Origin.LIVE, node, "boot", "spool", 1, NOW, (node, gpu), facts=facts, tables=(table,))
+    spaces = Spaces(Watch)
+    space = spaces.space_for(batch)
+    space.receive(batch, NOW)
+    space.advance(NOW + 10**10)
+    return spaces
+
+
 @contextmanager
 def served(folder: Path, *, story: bool = True) -> Iterator[ServedAgent]:
     """An agent's API and pages, at the time NOW of the story."""
@@ -87,8 +105,8 @@ def served(folder: Path, *, story: bool = True) -> Iterator[ServedAgent]:
     session = sessions.redeem(sessions.make_code(admin))
     assert session is not None
     access = Access(TokenTable(tokens), sessions, FailedAttempts(lambda: NOW, 10_000), HostList())
-    # What these routes do not look at, settings and the running watch, is left out.
-    app = build_app(cast("Any", None), store, cast("Any", None), access, lambda: NOW)
+    # What these routes do not look at, the settings, is left out; the watch that runs is of another cluster.
+    app = build_app(cast("Any", None), store, running_watch(), access, lambda: NOW)
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", loop="asyncio", lifespan="off"))
     # Connections wait in the socket's queue until the server is up: nobody has to wait for luck.
