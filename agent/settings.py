@@ -119,6 +119,65 @@ class PriceSettings(_Group, frozen=True):
     """What stands behind sums of money."""
 
 
+class InventorySettings(_Group, frozen=True):
+    """Where the inventory comes from beside the collectors. docs/inventory.md explains."""
+
+    cluster: str = "default"
+    """The cluster that the file and the Kubernetes API speak of, as its collectors name it."""
+    csv: str = ""
+    """File with racks, NVLink domains and pools by node name; read anew when it changes. Empty: none."""
+    csv_seconds: Seconds = 30.0
+    """How often the file is looked at, seconds."""
+    kubernetes: bool = False
+    """List and watch nodes and GPU pods at the Kubernetes API."""
+    kubernetes_url: str = ""
+    """The API server, `https://host:port`; empty: the one of the pod that the agent runs in."""
+    kubernetes_token_file: str = ""
+    """File with a bearer token, read anew for each connection; empty: the pod's service account."""
+    kubernetes_ca_file: str = ""
+    """PEM file with the API server's CA; empty: the pod's service account."""
+    request_seconds: Seconds = 30.0
+    """How long one page of a list may take, seconds."""
+    watch_seconds: Seconds = 240.0
+    """How long one watch lasts before it is renewed where it stood, seconds."""
+    page: Count = 500
+    """Objects a page."""
+    gpu_resources: tuple[str, ...] = ("nvidia.com/gpu", "nvidia.com/mig-")
+    """Resources that make a node or a pod one with GPUs; one that ends in `-` stands for all that begin so."""
+    rack_labels: tuple[str, ...] = ("topology.kubernetes.io/rack", "topology.watchstander.io/rack")
+    """Node labels that name the rack, the first that is there."""
+    domain_labels: tuple[str, ...] = ("nvidia.com/gpu.clique",)
+    """Node labels that name the NVLink domain, the first that is there."""
+    pool_labels: tuple[str, ...] = (
+        "cloud.google.com/gke-nodepool",
+        "eks.amazonaws.com/nodegroup",
+        "kubernetes.azure.com/agentpool",
+        "oci.oraclecloud.com/node-pool-id",
+        "node.cluster.x-k8s.io/node-pool",
+        "karpenter.sh/nodepool",
+    )
+    """Node labels that name the pool, the first that is there."""
+    job_labels: tuple[str, ...] = (
+        "training.kubeflow.org/job-name",
+        "volcano.sh/job-name",
+        "ray.io/cluster",
+        "batch.kubernetes.io/job-name",
+        "job-name",
+    )
+    """Pod labels or annotations that name the job for people, the first that is there; else its owner's name."""
+    job_uid_labels: tuple[str, ...] = ("jobset.sigs.k8s.io/jobset-uid",)
+    """Pod labels or annotations with the UID of what owns several owners of pods; else the UID of the pod's own."""
+    job_group_labels: tuple[str, ...] = ("jobset.sigs.k8s.io/jobset-name",)
+    """Pod labels or annotations that make pods of several owners in one namespace one job, by name."""
+    attempt_labels: tuple[str, ...] = ("jobset.sigs.k8s.io/restart-attempt",)
+    """Pod labels or annotations with the number of the attempt; else pods made anew under their names are counted."""
+    index_labels: tuple[str, ...] = (
+        "batch.kubernetes.io/job-completion-index",
+        "training.kubeflow.org/replica-index",
+    )
+    """Pod labels or annotations with the pod's place in its job."""
+
+
 class Settings(_Group, frozen=True):
     """All of them."""
 
@@ -128,6 +187,7 @@ class Settings(_Group, frozen=True):
     store: StoreSettings = StoreSettings()
     access: AccessSettings = AccessSettings()
     prices: PriceSettings = PriceSettings()
+    inventory: InventorySettings = InventorySettings()
 
 
 def load_settings(path: Path | None) -> Settings:

@@ -3,6 +3,6 @@
 from detectors.inventory.dated import Contradiction, Fact, Gone
 from detectors.inventory.history import History
 from detectors.inventory.pci import PciIndex
-from detectors.inventory.sources import Source, merged, order_of
+from detectors.inventory.sources import LAYOUT, Source, merged, order_of
 
-__all__ = ["Contradiction", "Fact", "Gone", "History", "PciIndex", "Source", "merged", "order_of"]
+__all__ = ["LAYOUT", "Contradiction", "Fact", "Gone", "History", "PciIndex", "Source", "merged", "order_of"]

@@ -23,7 +23,9 @@ class Source(StrEnum):
 _OBSERVED = (Source.COLLECTOR, Source.KUBERNETES, Source.CSV, Source.SETTING)
 _LAID_OUT = (Source.KUBERNETES, Source.CSV, Source.SETTING, Source.COLLECTOR)
 
-LAYOUT_KEYS = frozenset({"name", "rack", "pool", "nvlink_domain", "zone", "namespace", "owner", "attempt"})
+LAYOUT = ("rack", "nvlink_domain", "pool")
+"""Where a node stands."""
+LAYOUT_KEYS = frozenset({"name", *LAYOUT, "namespace", "owner", "attempt"})
 """What the cluster knows best; all else the collectors do. `node` is the node that a card or pod sits in."""
 
 

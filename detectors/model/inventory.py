@@ -7,13 +7,12 @@ from collectors.model import Batch, Subject, SubjectFacts, SubjectKind
 from detectors.inventory.dated import Contradiction, Fact, Gone
 from detectors.inventory.history import History, present
 from detectors.inventory.pci import PciIndex
-from detectors.inventory.sources import Source, believed, keys_of, merged, stated
+from detectors.inventory.sources import LAYOUT, Source, believed, keys_of, merged, stated
 
 MOST_CONTRADICTIONS = 1_000
 """Kept at once; one wrong column of a CSV file contradicts the whole fleet."""
 MOST_GONE = 50_000
 """Subjects of the past that are remembered; the longest gone are forgotten first."""
-_TOPOLOGY = ("rack", "nvlink_domain", "pool")
 _SOURCES = (Source.KUBERNETES, Source.CSV, Source.SETTING)
 
 
@@ -125,7 +124,7 @@ class Inventory:
 
     def pod_of(self, subject: Subject) -> Subject | None:
         """The pod that holds a GPU."""
-        pod = self.attribute(subject, "pod")
+        pod = self.attribute(subject, "pod_uid")
         return Subject(subject.cluster, SubjectKind.POD, pod) if pod else None
 
     def job_of(self, subject: Subject) -> Subject | None:
@@ -136,8 +135,8 @@ class Inventory:
         if facts is None:
             return None
         job = facts.attributes.get("job")
-        if job is None and "pod" in facts.attributes:
-            pod = self.facts.get(Subject(subject.cluster, SubjectKind.POD, facts.attributes["pod"]))
+        if job is None and "pod_uid" in facts.attributes:
+            pod = self.facts.get(Subject(subject.cluster, SubjectKind.POD, facts.attributes["pod_uid"]))
             job = pod.attributes.get("job") if pod else None
         return Subject(subject.cluster, SubjectKind.JOB, job) if job else None
 
@@ -298,7 +297,7 @@ class Inventory:
             if before is not None and before.name != after.name:
                 for card in self.gpus_of(subject):
                     self._call(card, self._card_name(self.facts[card]), now_ns)
-            for key in _TOPOLOGY:
+            for key in LAYOUT:
                 old, new = (before.attributes.get(key) if before else None), after.attributes.get(key)
                 if old != new:
                     if old is not None:
@@ -360,5 +359,5 @@ class Inventory:
                 self._gpus.get(facts.node, {}).pop(subject, None)
                 self._cards.take(facts.node, facts.attributes.get("pci_bus_id", ""), subject)
             self._uncall((subject.kind, self._alias.pop(subject, "")), subject)
-            for key in _TOPOLOGY:
+            for key in LAYOUT:
                 self._racks.get((key, facts.attributes.get(key, "")), set()).discard(subject)

@@ -61,17 +61,17 @@ def test_renumbered_ranks_keep_their_dates() -> None:
 
 
 def test_a_gpu_that_moves_between_pods_works_for_the_new_pods_job() -> None:
-    inventory = heard((1, batch("n", card("g", "n", pod="p1"))))
+    inventory = heard((1, batch("n", card("g", "n", pod_uid="p1"))))
     inventory.tell(Source.KUBERNETES, [facts(POD, "p1", job="j1"), facts(POD, "p2", job="j2")], 2 * S)
     before = inventory.job_of(of(GPU, "g"))
-    inventory.learn(batch("n", card("g", "n", pod="p2")), 3 * S)
+    inventory.learn(batch("n", card("g", "n", pod_uid="p2")), 3 * S)
 
     assert (of(JOB, "j1"), of(JOB, "j2")) == (before, inventory.job_of(of(GPU, "g")))
-    assert inventory.value_at(of(GPU, "g"), "pod", 2 * S) == "p1"
+    assert inventory.value_at(of(GPU, "g"), "pod_uid", 2 * S) == "p1"
 
 
 def test_a_gpu_that_no_pod_and_no_collector_gives_a_job_has_none() -> None:
-    inventory = heard((1, batch("n", card("g", "n", pod="unheard-of"))))
+    inventory = heard((1, batch("n", card("g", "n", pod_uid="unheard-of"))))
 
     assert inventory.job_of(of(GPU, "g")) is None
     assert inventory.rack_of(of(GPU, "g")) is None

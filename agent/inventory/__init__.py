@@ -1,0 +1,1 @@
+"""Fills the inventory with what collectors cannot know: racks, pools, domains, pods and jobs, by file or API."""

@@ -1,0 +1,118 @@
+"""Nodes and pods of the Kubernetes API, only the fields that are needed: an eighth of what plain dicts take.
+
+Read from the API's own JSON; what is not named here is skipped by the decoder and never built.
+"""
+
+import msgspec
+
+
+class Owner(msgspec.Struct, gc=False):
+    """Who made a pod."""
+
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
+    controller: bool = False
+
+
+class Meta(msgspec.Struct, rename="camel"):
+    """Name tag of any object."""
+
+    name: str = ""
+    uid: str = ""
+    namespace: str = ""
+    resource_version: str = ""
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    owner_references: list[Owner] | None = None
+
+
+class Resources(msgspec.Struct):
+    """What a container may use."""
+
+    limits: dict[str, str | int] | None = None
+    requests: dict[str, str | int] | None = None
+
+
+class Container(msgspec.Struct):
+    """One container."""
+
+    resources: Resources | None = None
+
+
+class PodSpec(msgspec.Struct, rename="camel"):
+    """Where a pod runs and what it asks for."""
+
+    node_name: str = ""
+    containers: list[Container] = []
+    init_containers: list[Container] | None = None
+
+
+class PodStatus(msgspec.Struct):
+    """How far a pod is."""
+
+    phase: str = ""
+
+
+class Pod(msgspec.Struct):
+    """A pod."""
+
+    metadata: Meta
+    spec: PodSpec = msgspec.field(default_factory=PodSpec)
+    status: PodStatus | None = None
+
+
+class NodeInfo(msgspec.Struct):
+    """What the node says of itself."""
+
+    boot_id: str = msgspec.field(default="", name="bootID")
+
+
+class NodeStatus(msgspec.Struct, rename="camel"):
+    """What a node has."""
+
+    capacity: dict[str, str | int] | None = None
+    node_info: NodeInfo | None = None
+
+
+class NodeSpec(msgspec.Struct):
+    """Whether a node takes pods."""
+
+    unschedulable: bool = False
+
+
+class Node(msgspec.Struct):
+    """A node."""
+
+    metadata: Meta
+    spec: NodeSpec | None = None
+    status: NodeStatus | None = None
+
+
+class ListMeta(msgspec.Struct, rename="camel"):
+    """Where a list stands, and whether there is more of it."""
+
+    resource_version: str = ""
+    continue_: str = msgspec.field(default="", name="continue")
+
+
+class Page(msgspec.Struct):
+    """One page of a list; its items are read one by one, so that a broken one spoils no other."""
+
+    metadata: ListMeta
+    items: list[msgspec.Raw] | None = None
+
+
+class Told(msgspec.Struct):
+    """One line of a watch."""
+
+    type: str
+    object: msgspec.Raw
+
+
+class Status(msgspec.Struct):
+    """The API's way to say no."""
+
+    code: int = 0
+    message: str = ""
+    reason: str = ""
