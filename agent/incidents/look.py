@@ -33,22 +33,27 @@ def look_at(watch: Watch, wanted: str, now_ns: int) -> list[LookRow]:
 def look_back(folder: Path, wanted: str, at_ns: int, *, native: bool = False) -> tuple[Subject, list[LookRow]]:
     """The same at a moment of a recording: it is played up to then, as the watch would have seen it.
 
-    Raises GiveUp where the moment lies outside the recording.
+    Raises GiveUp where the moment lies outside the recording, and as `look_at`.
     """
+    watch = watch_at(folder, at_ns, native=native)
+    subject = subject_named(watch.engine.inventory, wanted)
+    return subject, explain_look(watch.engine, subject, at_ns)
+
+
+def watch_at(folder: Path, at_ns: int, *, native: bool = False) -> Watch:
+    """A watch that has seen a recording up to a moment; GiveUp where that lies outside."""
     recording = Recording(folder)
     if not recording.start_ns <= at_ns <= recording.end_ns:
         raise GiveUp(
             f"{folder} runs from {recording.start_ns / 1e9:.0f} to {recording.end_ns / 1e9:.0f} (Unix s):"
             f" {at_ns / 1e9:.0f} lies outside"
         )
-    depth = NATIVE_DEPTH if native else 10
-    watch = Watch(Origin.REPLAY, recording.identity.cluster, depth=depth)
+    watch = Watch(Origin.REPLAY, recording.identity.cluster, depth=NATIVE_DEPTH if native else 10)
     for now_ns, batch in play(recording, SamplingPlan(), native=native, until_ns=at_ns):
         watch.advance(now_ns)
         watch.receive(batch, now_ns)
     watch.advance(at_ns + 1)
-    subject = subject_named(watch.engine.inventory, wanted)
-    return subject, explain_look(watch.engine, subject, at_ns)
+    return watch
 
 
 def subject_named(inventory: Inventory, wanted: str) -> Subject:

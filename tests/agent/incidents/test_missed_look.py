@@ -1,10 +1,11 @@
 """`missed`: each detector's look at a moment of a recording, and that looking changes nothing."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from agent.incidents.look import look_back
+from agent.incidents.look import look_at, subject_named, watch_at
 from agent.watch import Watch
 from collectors.errors import GiveUp
 from collectors.model import Origin, Subject, SubjectKind
@@ -23,8 +24,12 @@ IN_STRAGGLER = 1_795_335_370
 pytestmark = pytest.mark.slow
 
 
+seen = cache(watch_at)
+
+
 def back(at: int, wanted: str = "gpu1") -> list[LookRow]:
-    return look_back(DDP4, wanted, at * 10**9)[1]
+    """As `look_back`, but that each moment is played once."""
+    return look_at(seen(DDP4, at * 10**9), wanted, at * 10**9)
 
 
 def of(rows: list[LookRow], detector: str) -> list[LookRow]:
@@ -103,6 +108,7 @@ def test_a_name_that_several_bear_is_refused_with_their_keys() -> None:
     """A recording's job is called as its node."""
     with pytest.raises(GiveUp, match=r"'h200-ddp4' is the name of 2 things: replay-h200-ddp4/job/h200-ddp4, "):
         back(AT_WORK, "h200-ddp4")
-    subject, _ = look_back(DDP4, "replay-h200-ddp4/job/h200-ddp4", AT_WORK * 10**9)
+    inventory = seen(DDP4, AT_WORK * 10**9).engine.inventory
+    subject = subject_named(inventory, "replay-h200-ddp4/job/h200-ddp4")
 
     assert Subject("replay-h200-ddp4", SubjectKind.JOB, "h200-ddp4") == subject
