@@ -1,5 +1,6 @@
 """`telemetry_lost`: a node or a GPU that was heard is silent, and nothing explains it."""
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,15 +31,17 @@ class TelemetryLost:
     book: Book
     kinds = (FindingKind.TELEMETRY_LOST,)
     needs = Needs()
-    _node_ns: dict[Subject, int] = field(default_factory=dict)
+    _node_ns: OrderedDict[Subject, int] = field(default_factory=OrderedDict)
+    """When each node was heard, the longest silent first: a fleet that speaks costs one look at the first."""
     _goodbye: set[Subject] = field(default_factory=set)
     _gpu_ns: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def heard(self, node: Subject, events: tuple[Event, ...], received_ns: int) -> None:
         """A batch of this node came."""
         self._node_ns[node] = received_ns
+        self._node_ns.move_to_end(node)
         self._goodbye.discard(node)
-        if any(event.kind is EventKind.COLLECTOR_GOODBYE for event in events):
+        if events and any(event.kind is EventKind.COLLECTOR_GOODBYE for event in events):
             self._goodbye.add(node)
 
     def saw(self, frame: Frame, now_ns: int) -> None:
@@ -49,12 +52,10 @@ class TelemetryLost:
     def on_time(self, columns: Columns, inventory: Inventory, now_ns: int, out: Opinions) -> None:
         """Judge silence against now."""
         for node, heard_ns in self._node_ns.items():
-            if node in self._goodbye:
-                continue
-            if now_ns - heard_ns > NODE_SILENT_S * NS:
+            if now_ns - heard_ns <= NODE_SILENT_S * NS:
+                break
+            if node not in self._goodbye:
                 self._open(node, heard_ns, "no batch", inventory, out)
-            elif self.book.is_open(FindingKind.TELEMETRY_LOST, node):
-                out.clears(FindingKind.TELEMETRY_LOST, node, "its collector reports again")
         seen = self._gpu_ns[: len(columns)]
         for column in np.flatnonzero((seen > 0) & (now_ns - seen > GPU_SILENT_S * NS)).tolist():
             subject = columns.subjects[column]
@@ -63,6 +64,10 @@ class TelemetryLost:
             if not explained and not self.book.is_open(FindingKind.GPU_LOST, subject):
                 self._open(subject, int(seen[column]), "no reading", inventory, out)
         for finding in self.book.of_kind(FindingKind.TELEMETRY_LOST):
+            if finding.subject.kind is SubjectKind.NODE and finding.subject not in self._goodbye:
+                heard_ns = self._node_ns.get(finding.subject, 0)
+                if now_ns - heard_ns <= NODE_SILENT_S * NS:
+                    out.clears(FindingKind.TELEMETRY_LOST, finding.subject, "its collector reports again")
             if finding.subject.kind is SubjectKind.GPU:
                 known = columns.find(finding.subject)
                 # a column may stand without a reading: a batch that names a GPU and tells nothing of it
