@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -116,11 +117,9 @@ def execute(store_url: str) -> Callable[[str], list[Any]]:
         import sqlite3
 
         if store_url.startswith("sqlite"):
-            connection = sqlite3.connect(store_url.removeprefix("sqlite:///"))
-            rows = connection.execute(statement).fetchall()
-            connection.commit()
-            connection.close()
-            return rows
+            # closed also where the statement fails: Python 3.13 warns of a connection that is not
+            with closing(sqlite3.connect(store_url.removeprefix("sqlite:///"))) as connection, connection:
+                return connection.execute(statement).fetchall()
         with psycopg.connect(store_url) as postgres:
             cursor = postgres.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
