@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from typing import Protocol
+from zlib import crc32
 
 from agent.jobs.job import Job
 from agent.jobs.record import AttemptRecord, JobNode
@@ -50,7 +51,7 @@ class JobBook:
         self._events: list[Event] = []
         self._generation = -1
         self._known = 0
-        self._saved_ns: dict[Subject, int] = {}
+        self._due_ns: dict[Subject, int] = {}
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -184,16 +185,17 @@ class JobBook:
         for subject, job in self._jobs.items():
             if job.closed and not job.dirty:
                 continue
-            saved_ns = self._saved_ns.get(subject, 0)
-            # jobs that were first seen together are not all saved together
-            if job.dirty or now_ns - saved_ns >= SAVE_EVERY_NS:
+            due_ns = self._due_ns.get(subject, 0)
+            if job.dirty or now_ns >= due_ns:
                 changed[subject, job.attempt.number] = job.record(job.attempt, now_ns)
-                self._saved_ns[subject] = now_ns if job.dirty or not saved_ns else saved_ns + SAVE_EVERY_NS
+                # jobs that were first seen together are not all saved together: each has an instant of its own
+                shift_ns = crc32(subject.id.encode()) % 1000 * (SAVE_EVERY_NS // 1000)
+                self._due_ns[subject] = ((now_ns - shift_ns) // SAVE_EVERY_NS + 1) * SAVE_EVERY_NS + shift_ns
                 job.dirty = False
         while len(self._jobs) > MOST_JOBS:
             gone = next((s for s, job in self._jobs.items() if job.closed), next(iter(self._jobs)))
             del self._jobs[gone]
-            self._saved_ns.pop(gone, None)
+            self._due_ns.pop(gone, None)
 
 
 _WAITS = {"queued": Base.QUEUED, "preempted": Base.PREEMPTED}

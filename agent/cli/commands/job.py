@@ -61,7 +61,7 @@ def print_card(card: dict[str, Any]) -> None:
     for question, answer in zip(QUESTIONS, card["answers"], strict=True):
         page.line((f"{question:<8}", "dim"), answer)
     page.line((f"{'blame':<8}", "dim"), f"{card['blame']}: {card['blame_because']}")
-    page.line((f"{'again?':<8}", "dim"), f"Its controller restarts it: {card['restarting']}")
+    page.line((f"{'again?':<8}", "dim"), f"Is its controller restarting it? {card['restarting']}")
     if card["exclude"]:
         page.heading("Exclude")
         for line in card["exclude"].splitlines():
