@@ -56,7 +56,7 @@ _CHEAP, _MIDDLE, _DEAR = Tier.CHEAP, Tier.MIDDLE, Tier.DEAR
 _ALL = (
     _gpu("gpu_utilization_ratio", "ratio", _CHEAP, "Share of time with a kernel on the GPU.", extremes=True),
     _gpu("gpu_power_watts", "watts", _CHEAP, "Board power as the driver averages it.", extremes=True),
-    _gpu("gpu_energy_joules_total", "joules", _MIDDLE, "Energy since the driver loaded.", counter=True, scale=1e-3),
+    _gpu("gpu_energy_joules_total", "joules", _DEAR, "Energy since the driver loaded.", counter=True, scale=1e-3),
     _gpu("gpu_sm_clock_hertz", "hertz", _CHEAP, "Clock of the streaming multiprocessors.", extremes=True),
     _gpu("gpu_clocks_event_reasons", "bitmask", _CHEAP, "NVML's bitmask of why the clock is where it is."),
     _gpu("gpu_memory_used_bytes", "bytes", _CHEAP, "Frame buffer in use, driver reserve included.", extremes=True),

@@ -11,11 +11,11 @@ class SamplingPlan:
     """Seconds between looks and between batches. The defaults come from the measured price of each NVML call."""
 
     cheap_seconds: float = 1.0
-    """Between looks at utilisation, power, clock, reasons, memory (0.06 ms of CPU per GPU) and energy (3 to 4.4 ms)."""
+    """Between looks at utilisation, power, clock, reasons and memory: 0.06 ms of CPU per GPU."""
     middle_seconds: float = 5.0
     """Between looks at temperature, ECC, remapped rows and process count: 0.05 ms of CPU per GPU."""
     dear_seconds: float = 30.0
-    """Between looks at limits, violation counters, PCIe replays and NVLink bytes: 2 to 2.7 ms of CPU per GPU."""
+    """Between looks at energy (3 to 4.7 ms of CPU per GPU), limits, violation counters, replays, NVLink (2 to 2.7 ms)."""
     batch_seconds: float = 5.0
     """Between batches while all is calm; each carries the last value and the extremes of the looks between."""
     suspicion_seconds: float = 60.0

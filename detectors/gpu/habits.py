@@ -35,8 +35,8 @@ GONE_SHARE = 0.10
 """Memory back within this share of empty: the process has left."""
 LONGEST_LOOK_S = 15.0
 ENERGY_COVERS = 1.6
-"""The energy counter is dear (3 to 4 ms on an H200) and read every 5 s: between, and in the look whose difference
-reaches back over several others, the power gauge speaks."""
+"""The energy counter is dear (3 to 4.7 ms of CPU a call) and by the default plan read every 30 s only. It speaks where
+a source gives it with every look; where its difference reaches back over several looks, the power gauge does."""
 SHORT_LOOK_S = 2.5
 """Over a shorter span the energy counter's own steps (20 to 100 ms) are noise: the power gauge, which the driver
 averages over a second on current cards, has half the say."""
