@@ -15,7 +15,7 @@ class SamplingPlan:
     middle_seconds: float = 5.0
     """Between looks at temperature, ECC, remapped rows and process count: 0.05 ms of CPU per GPU."""
     dear_seconds: float = 30.0
-    """Between looks at energy (3 to 4.7 ms of CPU per GPU), limits, violation counters, replays, NVLink (2 to 2.7 ms)."""
+    """Between looks at energy (3 to 4.7 ms of CPU per GPU), limits, violations, replays and NVLink (2 to 2.7 ms)."""
     batch_seconds: float = 5.0
     """Between batches while all is calm; each carries the last value and the extremes of the looks between."""
     suspicion_seconds: float = 60.0
