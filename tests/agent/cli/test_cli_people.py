@@ -104,9 +104,21 @@ def test_quality_tells_precision_with_its_range(watchstander: Watchstander) -> N
     _, out, _ = watchstander("quality", "--since", "2026-01-01")
     line = next(line for line in out.splitlines() if line.startswith("kind xid"))
 
-    assert line.replace("%", " %").split()[
-        2:
-    ] == ["1", "1", "0", "0", "100", "%", "21", "%", "to", "100", "%", "0", "%"]
+    assert line.replace("%", " %").split()[2:] == [
+        "1",
+        "1",
+        "0",
+        "0",
+        "100",
+        "%",
+        "21",
+        "%",
+        "to",
+        "100",
+        "%",
+        "0",
+        "%",
+    ]
 
 
 def test_missed_tells_the_running_watchs_look_now(watchstander: Watchstander) -> None:

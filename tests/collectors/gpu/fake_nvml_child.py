@@ -3,7 +3,7 @@
     python -I fake_nvml_child.py STATE.json
 
 STATE.json: `gpus` (how many), `missing`, `lost` (indices), `hang` (before answering), `unsupported` (function names),
-`xids` ([[index, code]], told once), `processes` (by index, [[pid, bytes]]), `uninitialised`. It is read anew at each call.
+`xids` ([[index, code]], told once), `processes` (by index, [[pid, bytes]]), `uninitialised`; read at each call.
 """
 
 import json
