@@ -5,7 +5,7 @@ Agent, replay and demo all drive this one object, so that a replay gives what th
 
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -19,7 +19,7 @@ from collectors.model import Batch, Event, EventKind, Origin
 from detectors.correlation.correlator import Correlator
 from detectors.engine import Engine
 from detectors.frame import NS
-from detectors.model import Finding, Incident, IncidentState, Word, WordKind
+from detectors.model import Finding, Incident, IncidentState, Inventory, Word, WordKind
 from policies.engine import PolicyEngine
 from policies.model import Decision, Mode
 from policies.rules import Compiled, default_rules
@@ -28,8 +28,8 @@ _log = logging.getLogger(__name__)
 
 TICK_S = 5
 """A tick at least this often."""
-GRID_NS = NS
-"""Ticks lie on whole seconds of the agent's clock, so that the same batches meet the same ticks on every replay. A
+GRID_NS = NS // 2
+"""Ticks lie on half seconds of the agent's clock, so that the same batches meet the same ticks on every replay. A
 batch with an event or a suspicion is looked at by the next one; otherwise every `TICK_S` is enough."""
 REMEMBER_NS = 3600 * NS
 """How long the findings of resolved incidents stay at hand."""
@@ -71,12 +71,15 @@ class Watch:
         mode: Mode = Mode.AUDIT,
         depth: int = 10,
         fits: Fits | None = None,
+        told: Callable[[Inventory, int], object] | None = None,
     ) -> None:
         """`rules` default to the policy that ships. `depth`: looks kept a GPU (`detectors.engine.Engine`).
 
-        `fits`: where models are learnt, within the tick by default.
+        `fits`: where models are learnt, within the tick by default. `told`: called at each tick with the inventory
+        and now, to tell it what others than collectors know.
         """
         self._fits = fits or InlineFits()
+        self._told = told
         self.engine = Engine(origin, depth)
         self.correlator = Correlator(cluster)
         self.policy = PolicyEngine(tuple(rules) if rules is not None else default_rules(), mode)
@@ -88,7 +91,7 @@ class Watch:
         self._urgent = False
         self._ticked_ns = 0
         self._passed_ns = 0
-        """The last whole second gone by, looked at or not."""
+        """The last half second gone by, looked at or not."""
 
     def receive(self, batch: Batch, received_ns: int) -> None:
         """Take in one batch. `received_ns` is the agent's clock, Unix ns, and never runs backwards."""
@@ -110,7 +113,7 @@ class Watch:
         while self._ticked_ns:
             due_ns = self._passed_ns + GRID_NS
             if not self._urgent:
-                due_ns = max(due_ns, self._ticked_ns + TICK_S * GRID_NS)
+                due_ns = max(due_ns, self._ticked_ns + TICK_S * NS)
             if due_ns >= now_ns:
                 self._passed_ns = max(self._passed_ns, (now_ns - 1) // GRID_NS * GRID_NS)
                 break
@@ -120,9 +123,12 @@ class Watch:
     def tick(self, now_ns: int) -> Changes:
         """Look at everything received up to now."""
         self._ticked_ns, self._passed_ns, self._urgent = now_ns, now_ns, False
+        if self._told is not None:
+            self._told(self.engine.inventory, now_ns)
         changes = Changes(events=self._events)
         self._events = []
         changes.findings = self.engine.tick(now_ns)
+        changes.events += self.engine.enrolment.reports(self.engine.inventory, now_ns)
         for finding in changes.findings:
             self._findings[finding.id] = finding
         said = self._listen(now_ns)
@@ -198,3 +204,9 @@ class Watch:
             del self._incidents[incident.id]
             for finding in incident.findings:
                 self._findings.pop(finding, None)
+        if any(incident.left_out for incident in over):
+            # what a capped list left out is named by nobody
+            named = {finding for incident in self._incidents.values() for finding in incident.findings}
+            for held in [f for f in self._findings.values() if f.cleared_ns and f.id not in named]:
+                if now_ns - (held.cleared_ns or 0) > REMEMBER_NS:
+                    del self._findings[held.id]

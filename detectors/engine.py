@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from collectors.model import Batch, Event, EventKind, Origin, Subject, SubjectKind
 from detectors.book import Book
 from detectors.contract import EventDetector, Opinions
+from detectors.enrolment import Enrolment
 from detectors.frame import NS, Columns, Frame, FrameBuilder
 from detectors.gpu.habits import GONE, Habits
 from detectors.hardware.gpu_lost import GpuLost
@@ -24,6 +25,7 @@ from detectors.loss import LossDetector
 from detectors.model import Finding, Inventory
 from detectors.registry import LOOK_DETECTORS, SITUATION_DETECTORS
 from detectors.silence.clock_offset import LIMIT_S, ClockOffset
+from detectors.silence.presence import Presence
 from detectors.silence.telemetry_lost import TelemetryLost
 from detectors.unusual.learning import UnusualLearner
 from detectors.view import Jobs, LookDetector, View
@@ -49,6 +51,8 @@ class Engine:
     habits: Habits = field(init=False)
     clocks: ClockOffset = field(default_factory=ClockOffset)
     silence: TelemetryLost = field(init=False)
+    presence: Presence = field(init=False)
+    enrolment: Enrolment = field(default_factory=Enrolment)
     unusual: UnusualLearner = field(default_factory=UnusualLearner)
     frames: FrameBuilder = field(init=False)
     looks: tuple[LookDetector, ...] = field(init=False)
@@ -63,6 +67,7 @@ class Engine:
         self.habits = Habits(self.depth)
         self.frames = FrameBuilder(self.columns)
         self.silence = TelemetryLost(self.book)
+        self.presence = Presence(self.book)
         self.looks = tuple(kind() for kind in LOOK_DETECTORS)
         self.joint = JointDetectors(tuple(kind() for kind in SITUATION_DETECTORS))
         self.listeners = (
@@ -93,9 +98,10 @@ class Engine:
         self.inventory.learn(batch, received_ns)
         self.clocks.heard(batch.node, batch.sent_ns, received_ns)
         self.silence.heard(batch.node, batch.events, received_ns)
+        self.presence.heard(batch)
         offset_ns, latest_ns = self.clocks.offset_ns(batch.node), received_ns + int(LIMIT_S * NS)
         self.frames.add(batch, offset_ns, latest_ns)
-        for event in batch.events:
+        for event in self.enrolment.fresh(batch, received_ns):
             # a line that claims to come from the future would hold back every later one of its job
             time_ns = min(event.time_ns + offset_ns, latest_ns)
             self._events.append(event if time_ns == event.time_ns else replace(event, time_ns=time_ns))
@@ -116,6 +122,7 @@ class Engine:
             out.said.extend(listener.on_time(now_ns))
         out.said.extend(self.unusual.on_time(self.columns, self.inventory, now_ns))
         self.silence.on_time(self.columns, self.inventory, now_ns, out)
+        self.presence.on_time(self.inventory, out)
         self.clocks.on_time(self.inventory, now_ns, out)
         self._apply(out, now_ns, changed)
         return list(changed.values())

@@ -7,6 +7,7 @@ watch that has asked; `Subscription.apply` works it off.
 import logging
 import queue
 import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,7 @@ _Gone = tuple[Subject, str]
 _Change = list[SubjectFacts] | _Gone | ByName
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Subscription:
     """One watch's line of changes."""
 
@@ -63,7 +64,8 @@ class InventoryFeed:
         self._api = api
         self._mapper = Mapper(settings.cluster, settings)
         self._lock = threading.Lock()
-        self._subscriptions: list[Subscription] = []
+        self._subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
+        """A watch that is no more takes its line with it."""
         self._facts: dict[Subject, SubjectFacts] = {}
         self._by_name: ByName = {}
         self._stop = threading.Event()
@@ -108,7 +110,7 @@ class InventoryFeed:
                 subscription.put(list(self._facts.values()))
             if self._by_name:
                 subscription.put(self._by_name)
-            self._subscriptions.append(subscription)
+            self._subscriptions.add(subscription)
         return subscription
 
     def poll_file(self) -> None:
@@ -172,7 +174,7 @@ class InventoryFeed:
         self._mapper.forget_empty_jobs()
 
     def _hand_on(self, change: _Change) -> None:
-        for subscription in self._subscriptions:
+        for subscription in list(self._subscriptions):
             subscription.put(change)
 
 

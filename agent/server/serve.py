@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ipaddress
+import os
 import signal
 import socket
 import ssl
@@ -20,6 +21,7 @@ from agent.access.authorise import Identity, Role
 from agent.access.hosts import LOOPBACK_NAMES, HostList, host_name
 from agent.access.sessions import Sessions
 from agent.access.tokens import open_tokens
+from agent.inventory.feed import feed_of
 from agent.server.agent import Agent
 from agent.server.app import ASGI
 from agent.server.data_folder import DataFolder, write_file
@@ -142,8 +144,11 @@ def run(
             HostList((*settings.listen.hosts, *(() if _is_any(host) else (host,)))),
             secure_cookies=bool(settings.listen.tls_certificate) or settings.listen.behind_tls_proxy,
         )
+        feed = feed_of(settings.inventory, dict(os.environ))
         store = open_store(settings.store.url or folder.store_url)
         try:
+            if feed is not None:
+                feed.start()
             agent = Agent(
                 settings,
                 folder,
@@ -151,7 +156,7 @@ def run(
                 access,
                 clock=clock,
                 timer=time.perf_counter,
-                make_watch=make_watch or watch_maker(store),
+                make_watch=make_watch or watch_maker(store, feed),
                 routes=routes,
             )
             server = server_for(agent.app, settings.listen)
@@ -172,6 +177,8 @@ def run(
                 with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                     runner.run(_serve(agent, server, listener, ready, on_stop or _on_signals))
         finally:
+            if feed is not None:
+                feed.stop()
             store.close()
             folder.forget_address()
     finally:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 
+from agent.inventory.feed import InventoryFeed
 from agent.learning import BackgroundFits
 from agent.server.spaces import Watching
 from agent.store.store import Store
@@ -14,11 +15,16 @@ from detectors.model import IncidentState
 _log = logging.getLogger(__name__)
 
 
-def watch_maker(store: Store) -> Callable[[Origin, str], Watching]:
-    """For `Spaces`. What is not live begins empty: it is played from its beginning."""
+def watch_maker(store: Store, feed: InventoryFeed | None = None) -> Callable[[Origin, str], Watching]:
+    """For `Spaces`. What is not live begins empty: it is played from its beginning.
+
+    `feed` tells the live watch over its cluster what file and Kubernetes API know.
+    """
 
     def make(origin: Origin, cluster: str) -> Watch:
-        watch = Watch(origin, cluster, fits=BackgroundFits() if origin is Origin.LIVE else None)
+        live = origin is Origin.LIVE
+        told = feed.subscribe().apply if feed is not None and live and cluster == feed.settings.cluster else None
+        watch = Watch(origin, cluster, fits=BackgroundFits() if live else None, told=told)
         if origin is Origin.LIVE:
             try:
                 _restore(watch, store, cluster)

@@ -38,6 +38,8 @@ class EventKind(StrEnum):
     COLLECTOR_START = "collector_start"
     COLLECTOR_GOODBYE = "collector_goodbye"
     SPOOL_LOST = "spool_lost"
+    # the agent itself
+    AS_FOUND = "as_found"
 
 
 class EventSource(StrEnum):

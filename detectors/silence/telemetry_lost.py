@@ -24,8 +24,9 @@ HEARD_S = 10.0
 class TelemetryLost:
     """No batch from a node for 30 s, or no reading of one GPU for 20 s while its node goes on reporting.
 
-    Silence is never health and never resolves anything. A collector that said goodbye, and a card that is known to be
-    lost, are explained. Readings that come late from a spool clear it, with their own times.
+    Silence is never health and never resolves anything. A collector that said goodbye (and, once it is back, has had
+    20 s to look at its cards), a node that the cluster no longer has, and a card that is known to be lost are
+    explained. Readings that come late from a spool clear it, with their own times.
     """
 
     book: Book
@@ -34,13 +35,17 @@ class TelemetryLost:
     _node_ns: OrderedDict[Subject, int] = field(default_factory=OrderedDict)
     """When each node was heard, the longest silent first: a fleet that speaks costs one look at the first."""
     _goodbye: set[Subject] = field(default_factory=set)
+    _back_ns: dict[Subject, int] = field(default_factory=dict)
+    """When each collector that had said goodbye was heard again."""
     _gpu_ns: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def heard(self, node: Subject, events: tuple[Event, ...], received_ns: int) -> None:
         """A batch of this node came."""
         self._node_ns[node] = received_ns
         self._node_ns.move_to_end(node)
-        self._goodbye.discard(node)
+        if node in self._goodbye:
+            self._goodbye.discard(node)
+            self._back_ns[node] = received_ns
         if events and any(event.kind is EventKind.COLLECTOR_GOODBYE for event in events):
             self._goodbye.add(node)
 
@@ -54,13 +59,13 @@ class TelemetryLost:
         for node, heard_ns in self._node_ns.items():
             if now_ns - heard_ns <= NODE_SILENT_S * NS:
                 break
-            if node not in self._goodbye:
+            if node not in self._goodbye and node not in inventory.gone:
                 self._open(node, heard_ns, "no batch", inventory, out)
         seen = self._gpu_ns[: len(columns)]
         for column in np.flatnonzero((seen > 0) & (now_ns - seen > GPU_SILENT_S * NS)).tolist():
             subject = columns.subjects[column]
             home = inventory.node_of(subject)
-            explained = home is None or home in self._goodbye or now_ns - self._node_ns.get(home, 0) > HEARD_S * NS
+            explained = home is None or self._explained(home, inventory, now_ns)
             if not explained and not self.book.is_open(FindingKind.GPU_LOST, subject):
                 self._open(subject, int(seen[column]), "no reading", inventory, out)
         for finding in self.book.of_kind(FindingKind.TELEMETRY_LOST):
@@ -77,6 +82,12 @@ class TelemetryLost:
                     and now_ns - int(self._gpu_ns[known]) <= GPU_SILENT_S * NS
                 ):
                     out.clears(FindingKind.TELEMETRY_LOST, finding.subject, "its readings are back")
+
+    def _explained(self, home: Subject, inventory: Inventory, now_ns: int) -> bool:
+        """Whether a node gives the reason for the silence of its cards."""
+        if home in self._goodbye or home in inventory.gone or now_ns - self._node_ns.get(home, 0) > HEARD_S * NS:
+            return True
+        return now_ns - self._back_ns.get(home, 0) <= GPU_SILENT_S * NS
 
     def _open(self, subject: Subject, since_ns: int, what: str, inventory: Inventory, out: Opinions) -> None:
         if self.book.is_open(FindingKind.TELEMETRY_LOST, subject):
