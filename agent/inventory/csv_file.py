@@ -41,11 +41,6 @@ class CsvInventory:
     problems: list[str] = field(default_factory=list)
     """One line each, at most `MOST_PROBLEMS` and one that counts the rest."""
 
-    def layout(self) -> ByName:
-        """Racks, domains and pools alone: what a recording's file says of jobs held at its beginning only."""
-        nodes = {name: facts for name, facts in self.by_name.items() if name[0] is SubjectKind.NODE}
-        return {name: kept for name, facts in nodes.items() if (kept := dict(facts))}
-
 
 @dataclass(slots=True)
 class CsvFile:

@@ -7,8 +7,6 @@ incidents; the oldest lives on and the others are resolved into it. So do the ro
 incident that comes and goes.
 """
 
-import base64
-import hashlib
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -18,8 +16,8 @@ from detectors.correlation.flapping import Flapping
 from detectors.correlation.group import Group, rebuilt
 from detectors.correlation.link import SECOND_NS, Known
 from detectors.correlation.neighbours import Neighbours
-from detectors.correlation.people import taken_apart, taken_together
-from detectors.correlation.report import incident_of, is_quiet, merged_away
+from detectors.correlation.people import not_apart, taken_apart, taken_together
+from detectors.correlation.report import incident_id, incident_of, is_quiet, merged_away
 from detectors.correlation.table import LONGEST_LAG_SECONDS
 from detectors.correlation.unusual import Lone
 from detectors.correlation.wave import Wave, Waves, waves_of
@@ -27,12 +25,6 @@ from detectors.model import Finding, FindingKind, Incident, IncidentState, Word,
 
 FORGET_SECONDS = max(LONGEST_LAG_SECONDS.values())
 """A resolved incident is remembered for the longest lag of any edge, so that late word of its findings is known."""
-
-
-def incident_id(finding_id: str) -> str:
-    """The id of the incident that a finding opens: `INC-` and eight characters, the same on every replay."""
-    digest = hashlib.sha256(finding_id.encode()).digest()
-    return "INC-" + base64.b32encode(digest[:5]).decode("ascii")
 
 
 class Correlator:
@@ -246,14 +238,6 @@ class Correlator:
         self._incidents[held.id] = after
         return after
 
-    def _not_apart(self, joined: str | None, others: list[str]) -> list[str]:
-        """Those of the others that nobody has split from the ones that they would be joined with."""
-        kept = [joined] if joined is not None else []
-        for incident in others if self._apart else ():
-            if not any(frozenset((incident, other)) in self._apart for other in kept):
-                kept.append(incident)
-        return [incident for incident in others if incident in kept] if self._apart else others
-
     # Placing
 
     def _place(self, newcomer: Known, now_ns: int) -> None:
@@ -266,7 +250,7 @@ class Correlator:
         led -= waving  # a wave keeps its root: what causes one member is not what they share
         if joined is None and not waving and self._reopen(newcomer, now_ns):
             joined = self._incident_of[newcomer.finding.id]
-        led = set(self._not_apart(joined, self._by_age(led)))
+        led = set(not_apart(self._apart, joined, self._by_age(led)))
         if joined is None and waving:
             joined = self._by_age(waving)[0]
             self._groups[joined].attach(newcomer, self._groups[joined].root)
@@ -380,7 +364,7 @@ class Correlator:
         wave, members = made
         first = self._incident_of[members[0]]
         others = {self._incident_of[finding_id] for finding_id in members} - {first}
-        incidents = {first, *self._not_apart(first, self._by_age(others))}
+        incidents = {first, *not_apart(self._apart, first, self._by_age(others))}
         members = [finding_id for finding_id in members if self._incident_of[finding_id] in incidents]
         whole = self._groups[first]
         for narrower in {self._groups[incident].wave for incident in incidents} - {None}:

@@ -14,7 +14,6 @@ from collectors.model import Subject
 from detectors.correlation.link import Known
 from detectors.correlation.place import Name, Place
 from detectors.correlation.table import Scope
-from detectors.model import FindingKind
 
 MOST_ASKED = 32
 """Neighbours of one kind at one place that a newcomer is compared to, the latest first. One place has rarely more than
@@ -26,12 +25,17 @@ Key = Subject | Name
 Order = tuple[int, int, str]
 
 
+Cell = dict[int, list[Order]]
+"""What stands at one key, in causal order, by `_code`."""
+Cells = list[tuple[bool, Cell]]
+"""The cells at a newcomer's keys, and whether the key is its own card."""
+
+
 @dataclass(slots=True)
 class Index:
     """Known findings, each at all its places."""
 
-    _at: dict[tuple[FindingKind, Key, bool], list[Order]] = field(default_factory=dict)
-    """In causal order, by kind, key, and whether the finding knows its own card."""
+    _at: dict[Key, Cell] = field(default_factory=dict)
     _known: dict[str, Known] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -52,41 +56,57 @@ class Index:
             return
         self.drop(known.finding.id)
         self._known[known.finding.id] = known
-        for place in _places(known):
-            insort(self._at.setdefault(place, []), known.order)
+        code = _code(known.order[0], known.place.own_gpu is not None)
+        for key in _stands_at(known.place):
+            insort(self._at.setdefault(key, {}).setdefault(code, []), known.order)
 
     def drop(self, finding_id: str) -> None:
         """Let go of a finding; one that is not here is passed over."""
         known = self._known.pop(finding_id, None)
         if known is None:
             return
-        for place in _places(known):
-            held = self._at[place]
+        code = _code(known.order[0], known.place.own_gpu is not None)
+        for key in _stands_at(known.place):
+            cell = self._at[key]
+            held = cell[code]
             del held[bisect_left(held, known.order)]
             if not held:
-                del self._at[place]
+                del cell[code]
+                if not cell:
+                    del self._at[key]
 
-    def near(self, newcomer: Known, kind: FindingKind, scope: Scope, most: int = MOST_ASKED) -> Iterator[Known]:
-        """Findings of a kind that may share with the newcomer what an edge of this scope asks for, latest first a
-        place; some may come twice."""
+    def cells(self, newcomer: Known) -> Cells:
+        """What stands at a newcomer's keys, for `near`."""
         own = newcomer.place.own_gpu
-        by_card = scope is Scope.GPU and own is not None
-        for key in _looked_up(newcomer.place):
+        return [(key == own, cell) for key in _looked_up(newcomer.place) if (cell := self._at.get(key))]
+
+    def near(self, newcomer: Known, cells: Cells, rank: int, scope: Scope, most: int = MOST_ASKED) -> Iterator[Known]:
+        """Findings of a kind (by its `rank_of`) that may share with the newcomer what an edge of this scope asks for,
+        latest first a place; some may come twice."""
+        by_card = scope is Scope.GPU and newcomer.place.own_gpu is not None
+        own_id = newcomer.finding.id
+        for is_own, cell in cells:
             for with_card in (True, False):
-                if by_card and with_card and key != own:
+                if by_card and with_card and not is_own:
                     continue
-                for _, _, finding_id in reversed(self._at.get((kind, key, with_card), ())[-most:]):
-                    if finding_id != newcomer.finding.id:
+                held = cell.get(_code(rank, with_card))
+                if held is None:
+                    continue
+                for _, _, finding_id in reversed(held[-most:]):
+                    if finding_id != own_id:
                         yield self._known[finding_id]
 
 
-def _places(known: Known) -> Iterator[tuple[FindingKind, Key, bool]]:
-    with_card = known.place.own_gpu is not None
-    for key in known.place.keys:
-        yield known.finding.kind, key, with_card
-    for name, has_key in _names(known.place):
+def _code(rank: int, with_card: bool) -> int:
+    """A kind (by its rank) and whether the finding knows its own card."""
+    return 2 * rank + with_card
+
+
+def _stands_at(place: Place) -> Iterator[Key]:
+    yield from place.keys
+    for name, has_key in _names(place):
         if not has_key:
-            yield known.finding.kind, (_BY_NAME_ALONE, *name), with_card
+            yield (_BY_NAME_ALONE, *name)
 
 
 def _looked_up(place: Place) -> Iterator[Key]:

@@ -15,6 +15,9 @@ FOLLOWER_XIDS = frozenset({45})
 (NVIDIA's catalogue: where another Xid or a killed process is near, follow that)."""
 
 
+_EDGE = {(rank_of(cause), rank_of(effect)): edge for (cause, effect), edge in EDGE.items()}
+"""By ranks: enums are slow as keys."""
+
 _WIDTH: dict[SubjectKind, int] = {
     SubjectKind.CLUSTER: 5,
     SubjectKind.RACK: 4,
@@ -47,7 +50,7 @@ def causes(cause: Known, effect: Known) -> bool:
         return False
     if _follows_only(one):
         return False
-    edge = EDGE.get((one.kind, other.kind))
+    edge = _EDGE.get((cause.order[0], effect.order[0]))
     if edge is None:
         return _follows_only(other) and _tidied_up_after(cause, effect)
     least = edge.least_seconds

@@ -16,25 +16,25 @@ _FOLLOWED = (FindingKind.RANK_CRASH, FindingKind.JOB_CRASH, FindingKind.COLLECTI
 """What an Xid 45 tidies up after (`detectors.correlation.link`): there is no edge, time and place decide."""
 
 
-def _asked() -> tuple[
-    dict[FindingKind, list[tuple[FindingKind, Scope]]], dict[FindingKind, list[tuple[FindingKind, Scope]]]
-]:
-    causes_of: dict[FindingKind, list[tuple[FindingKind, Scope]]] = {kind: [] for kind in FindingKind}
-    effects_of: dict[FindingKind, list[tuple[FindingKind, Scope]]] = {kind: [] for kind in FindingKind}
-    for (cause, effect), edge in EDGE.items():
-        causes_of[effect].append((cause, edge.scope))
-        effects_of[cause].append((effect, edge.scope))
-    for kind in _FOLLOWED:
-        back = EDGE[FindingKind.XID, kind]
-        causes_of[FindingKind.XID].append((kind, back.scope))
-        effects_of[kind].append((FindingKind.XID, back.scope))
+_Asked = dict[int, list[tuple[int, Scope]]]
+"""By a kind's rank: the ranks of other kinds, with the edge's scope. Ranks, because enums are slow as keys."""
+
+
+def _asked() -> tuple[_Asked, _Asked]:
+    causes_of: _Asked = {rank_of(kind): [] for kind in FindingKind}
+    effects_of: _Asked = {rank_of(kind): [] for kind in FindingKind}
+    pairs = [(cause, effect, edge.scope) for (cause, effect), edge in EDGE.items()]
+    pairs += [(kind, FindingKind.XID, EDGE[FindingKind.XID, kind].scope) for kind in _FOLLOWED]
+    for cause, effect, scope in pairs:
+        causes_of[rank_of(effect)].append((rank_of(cause), scope))
+        effects_of[rank_of(cause)].append((rank_of(effect), scope))
     for asked in (*causes_of.values(), *effects_of.values()):
-        asked.sort(key=lambda item: -rank_of(item[0]))
+        asked.sort(key=lambda item: -item[0])
     return causes_of, effects_of
 
 
 _CAUSES_OF, _EFFECTS_OF = _asked()
-"""By kind: what may cause it and what it may cause, with the edge's scope, the latest in the causal order first."""
+"""What may cause a kind and what it may cause, the latest in the causal order first."""
 
 
 @dataclass(slots=True)
@@ -78,9 +78,10 @@ class Neighbours:
 
     def cause_of(self, newcomer: Known) -> Known | None:
         """The newcomer's nearest cause: the latest in the causal order, then in time."""
-        for kind, scope in _CAUSES_OF[newcomer.finding.kind]:
+        cells = self.members.cells(newcomer)
+        for rank, scope in _CAUSES_OF[newcomer.order[0]] if cells else ():
             best: Known | None = None
-            for near in self.members.near(newcomer, kind, scope):
+            for near in self.members.near(newcomer, cells, rank, scope):
                 if (best is None or near.order > best.order) and causes(near, newcomer):
                     best = near
             if best is not None:
@@ -98,8 +99,9 @@ class Neighbours:
     @staticmethod
     def _effects(newcomer: Known, among: Index, most: int) -> Iterator[Known]:
         seen: set[str] = set()
-        for kind, scope in _EFFECTS_OF[newcomer.finding.kind]:
-            for near in among.near(newcomer, kind, scope, most):
+        cells = among.cells(newcomer)
+        for rank, scope in _EFFECTS_OF[newcomer.order[0]] if cells else ():
+            for near in among.near(newcomer, cells, rank, scope, most):
                 if near.finding.id in seen or _led_already(near, newcomer):
                     continue
                 if causes(newcomer, near):
@@ -110,4 +112,8 @@ class Neighbours:
 def _led_already(earlier: Known, newcomer: Known) -> bool:
     """Among equals the earlier leads (`link.causes`): no need to look closer, 10,000 times over."""
     one, other = earlier.finding, newcomer.finding
-    return one.kind is other.kind and one.subject.kind is other.subject.kind and earlier.order < newcomer.order
+    return (
+        earlier.order[0] == newcomer.order[0]
+        and one.subject.kind is other.subject.kind
+        and earlier.order < newcomer.order
+    )

@@ -38,3 +38,14 @@ def taken_apart(incident: str, group: Group, wanted: Collection[str]) -> tuple[G
     if group.wave is not None and parts[0].root == group.root:
         parts[0].ride(group.wave)
     return parts[0], parts[1]
+
+
+def not_apart(apart: Collection[frozenset[str]], joined: str | None, others: list[str]) -> list[str]:
+    """Those of the other incidents that nobody has split from the ones that they would be joined with."""
+    if not apart:
+        return others
+    kept = [joined] if joined is not None else []
+    for incident in others:
+        if not any(frozenset((incident, other)) in apart for other in kept):
+            kept.append(incident)
+    return [incident for incident in others if incident in kept]

@@ -1,5 +1,8 @@
 """An incident as it stands: what people, policies and the store are told of a group of findings."""
 
+import base64
+import hashlib
+
 import msgspec
 
 from detectors.correlation.group import Group
@@ -17,6 +20,12 @@ MOST_LISTED = 200
 and the list goes to the store, to policies and to pages each time it changes."""
 
 _SEVERITIES = tuple(Severity)
+
+
+def incident_id(finding_id: str) -> str:
+    """The id of the incident that a finding opens: `INC-` and eight characters, the same on every replay."""
+    digest = hashlib.sha256(finding_id.encode()).digest()
+    return "INC-" + base64.b32encode(digest[:5]).decode("ascii")
 
 
 def is_quiet(group: Group, now_ns: int) -> bool:

@@ -1,5 +1,6 @@
 """`inventory.csv`: good rows count, each bad one costs itself and one line."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,13 @@ from hypothesis import strategies as st
 
 from agent.inventory.csv_file import MOST_PROBLEMS, CsvFile, read_inventory_csv
 from agent.inventory.feed import InventoryFeed
+from agent.server.watches import watch_maker
 from agent.settings import InventorySettings
+from agent.store.store import open_store
+from agent.watch import Watch
 from collectors.errors import FixConfiguration
-from collectors.model import SubjectKind
+from collectors.model import Origin, Subject, SubjectFacts, SubjectKind
+from detectors.inventory import Source
 from detectors.model import Inventory
 
 NODE, GPU = SubjectKind.NODE, SubjectKind.GPU
@@ -122,3 +127,21 @@ def test_a_file_that_goes_away_says_so(path: Path) -> None:
 
     assert file.poll() is None
     assert file.problem == f"{path}: No such file or directory"
+
+
+def test_a_live_watch_of_the_cluster_is_told_at_its_tick_and_no_other(path: Path, tmp_path: Path) -> None:
+    path.write_text("node,rack\nn1,r7\n")
+    feed = InventoryFeed(InventorySettings(csv=str(path), cluster="c"))
+    feed.poll_file()
+    with closing(open_store(f"sqlite:///{tmp_path / 'store.db'}")) as store:
+        make = watch_maker(store, feed)
+        watches = [make(Origin.LIVE, "c"), make(Origin.LIVE, "other"), make(Origin.REPLAY, "c")]
+    racks = []
+    for watch in watches:
+        assert isinstance(watch, Watch)
+        node = Subject("c", NODE, "uid-1")
+        watch.engine.inventory.tell(Source.KUBERNETES, [SubjectFacts(node, "n1")], 1)
+        watch.tick(10**9)
+        racks.append(watch.engine.inventory.attribute(node, "rack"))
+
+    assert racks == ["r7", None, None]
