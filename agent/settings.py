@@ -70,7 +70,7 @@ class IngestSettings(_Group, frozen=True):
 class WatchSettings(_Group, frozen=True):
     """The watch's own rhythm."""
 
-    look_seconds: Seconds = 0.25
+    look_seconds: Seconds = 0.1
     """How often the agent looks whether a tick is due, seconds; the tick's own grid is the watch's."""
     spaces: Count = 64
     """Most pairs of origin and cluster at once; batches of one more get 503 until a replay has ended."""

@@ -97,6 +97,8 @@ class Watch:
         """Take in one batch. `received_ns` is the agent's clock, Unix ns, and never runs backwards."""
         if not self._ticked_ns:
             self._ticked_ns = self._passed_ns = received_ns // GRID_NS * GRID_NS - GRID_NS
+        # no tick that lies before its receipt may look at it, also where time was not handed over first
+        self._passed_ns = max(self._passed_ns, (received_ns - 1) // GRID_NS * GRID_NS)
         self.engine.receive(batch, received_ns)
         self._events.extend(event for event in batch.events if event.kind is not EventKind.TRAINING_STEP)
         self.jobs.hear(batch.events)

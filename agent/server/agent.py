@@ -146,7 +146,7 @@ class Agent:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.commit.close()
-        # Events are looked at on the next whole second: it is moved up, so that none waits for the next start.
+        # Events are looked at on the next half second: it is moved up, so that none waits for the next start.
         self.worker.pass_time(self.commit.settled_ns() + _LOOK_AHEAD_NS)
         await asyncio.to_thread(self.worker.stop)
         if not await asyncio.to_thread(self.keeper.stop):
