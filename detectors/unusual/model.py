@@ -65,4 +65,5 @@ class UnusualModel:
         """Indices of the metrics of one subject (F,), those that drive its distance first; only what adds to it."""
         share = z * (self.precision @ z)
         order = np.argsort(-share, kind="stable")
-        return order[share[order] > 0.0]
+        driving: npt.NDArray[np.int64] = order[share[order] > 0.0]
+        return driving
