@@ -4,7 +4,8 @@ import numpy as np
 
 from agent.simulate import parameters as p
 from agent.simulate.cards import NS
-from agent.simulate.job import Job, Phase, settled
+from agent.simulate.job import Job, settled
+from agent.simulate.job_plan import Phase
 from agent.simulate.scenario import Benign
 from agent.simulate.truth import Truth
 from agent.simulate.world import World

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 import yaml
 
-from agent.simulate.faults import KINDS
+from agent.simulate.fault_kinds import KINDS
 from agent.simulate.log_lines import FORMATS
 from collectors.errors import FixConfiguration
 

@@ -11,9 +11,11 @@ import numpy as np
 from agent.simulate import parameters as p
 from agent.simulate.benign import begin_benign
 from agent.simulate.cards import NS
+from agent.simulate.fault_kinds import KINDS
 from agent.simulate.faults import Fault, Faults
 from agent.simulate.fleet import Fleet
-from agent.simulate.job import Job, JobPlan
+from agent.simulate.job import Job
+from agent.simulate.job_plan import JobPlan
 from agent.simulate.parallel import Parallel
 from agent.simulate.placement import fill, spread_faults
 from agent.simulate.scenario import JobSpec, Scenario
@@ -113,7 +115,7 @@ def _set_going(scenario: Scenario, world: World, truth: Truth) -> None:
         world.at(starts_ns, job.start)
         if spec.ends_at:
             world.at(world.start_ns + int(spec.ends_at * NS), _finisher(world, job))
-    faults = Faults(world, truth, jobs, free)
+    faults = Faults(world, truth, jobs, free, KINDS)
     by_name = {job.plan.name: job for job in jobs}
     for said in scenario.faults:
         about = by_name.get(said.job)

@@ -8,6 +8,7 @@ import pytest
 
 from agent.simulate.cards import CHEAP, DEAR_COUNTERS, DEAR_GAUGES, MIDDLE_COUNTERS, MIDDLE_GAUGES, FleetLook
 from agent.simulate.collectors import FleetCollectors
+from agent.simulate.fault_kinds import KINDS
 from agent.simulate.faults import Fault, Faults
 from agent.simulate.fleet import Fleet, Node
 from agent.simulate.job import Job
@@ -149,7 +150,7 @@ def test_a_fleet_of_collectors_sends_what_one_collector_a_node_sends(
     spec = JobSpec(name="j", ranks=16, start_seconds=5, step_seconds=0.4, timeout_seconds=60, save_every_seconds=70)
     job = Job(world, plan_of(spec, world), [0, 1])
     world.at(START_NS, job.start)
-    faults = Faults(world, Truth(), [job], [3, 4], settle_seconds=20)
+    faults = Faults(world, Truth(), [job], [3, 4], KINDS, settle_seconds=20)
     for number, kind in enumerate(kinds):
         faults.begin(Fault(kind, START_NS + (50 + 5 * number) * NS, job, rank=11, lasts_seconds=40))
     for node in range(5):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.simulate.built_in import BUILT_IN, DEFAULTS
-from agent.simulate.faults import KINDS
+from agent.simulate.fault_kinds import KINDS
 from agent.simulate.parameters import FAULT_WEIGHTS
 from agent.simulate.placement import fill
 from agent.simulate.scenario import checked, read_scenario
