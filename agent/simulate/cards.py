@@ -34,7 +34,6 @@ MIDDLE_GAUGES = (
     "gpu_processes",
 )
 MIDDLE_COUNTERS = (
-    "gpu_energy_joules_total",
     "gpu_ecc_corrected_errors_total",
     "gpu_ecc_uncorrected_errors_total",
     "gpu_row_remaps_corrected_total",
@@ -42,6 +41,7 @@ MIDDLE_COUNTERS = (
 )
 DEAR_GAUGES = ("gpu_power_limit_watts", "gpu_memory_total_bytes")
 DEAR_COUNTERS = (
+    "gpu_energy_joules_total",
     "gpu_power_violation_seconds_total",
     "gpu_thermal_violation_seconds_total",
     "gpu_pcie_replays_total",
@@ -217,10 +217,10 @@ class Cards:
         self._hot_s[at] += np.where(self.extra_reasons[at] & (p.SW_THERMAL | p.HW_THERMAL) > 0, passed, 0)
         self._kib[at] += self.nvlink[at] * 1e6 / 1024 * passed
         corrected_rows = self.remaps_corrected[at]
-        counts = np.stack([millijoules, self.corrected[at], self.uncorrected[at], corrected_rows, self.remaps[at]])
+        counts = np.stack([self.corrected[at], self.uncorrected[at], corrected_rows, self.remaps[at]])
         kib = self._kib[at].astype(np.int64)
         nanoseconds = [(seconds * 1e9).astype(np.int64) for seconds in (self._capped_s[at], self._hot_s[at])]
-        dear = np.stack([*nanoseconds, np.zeros_like(kib), kib, kib])
+        dear = np.stack([millijoules, *nanoseconds, np.zeros_like(kib), kib, kib])
         return counts.astype(np.int64), dear
 
 

@@ -105,7 +105,7 @@ def test_the_energy_counter_is_the_integral_of_the_power_and_never_falls() -> No
         if second % 10 == 5:
             cards.put(every, p.WORK, START_NS + second * NS - NS // 3)
         look = cards.look(slice(0, 2), START_NS + second * NS)
-        energies.append(look.middle_counters[0])
+        energies.append(look.dear_counters[0])
         powers.append(look.cheap[1])
     rise = np.diff(np.array(energies), axis=0)
 
