@@ -11,6 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from project_files import PACKAGES, ROOT, python_files, text_of
 
+pytestmark = pytest.mark.slow  # every file is parsed
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NOT_IMPORTED = {
     "uvloop": "uvicorn takes it by itself",

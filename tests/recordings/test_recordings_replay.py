@@ -104,6 +104,7 @@ def test_a_recording_that_was_broken_off_gives_what_was_opened_before_it_broke(
     assert opened(all_of(folder), end_ns) == opened(without_stderr(name), end_ns)
 
 
+@pytest.mark.slow
 def test_a_short_replay_until_an_instant_gives_what_was_opened_before_it(tmp_path: Path) -> None:
     """The quick form: 100 s of one recording with one fault, cut at twelve instants."""
     first = next(p for p in phases("h200-ddp4") if p["kind"] == "fault")

@@ -231,6 +231,7 @@ def test_a_restarted_agent_keeps_a_failure_open_until_the_next_step(story: Story
     assert again.newest.account.reworked_steps == 9
 
 
+@pytest.mark.slow
 def test_a_job_of_which_nothing_more_is_heard_is_closed_after_a_day(story: Story) -> None:
     """And the next word of it is another attempt."""
     ran(story)

@@ -85,6 +85,7 @@ def test_the_story_has_something_to_tell() -> None:
     assert len(ONCE["incidents"]) >= 2
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.integers(STORY[0][0], END), max_size=25))
 def test_handing_time_over_in_other_pieces_changes_nothing(extra: list[int]) -> None:

@@ -134,6 +134,7 @@ def _without(batch, spools):
     return (batch.sequence, batch.sent_ns, batch.subjects, batch.facts, batch.tables, batch.events, batch.suspicion)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["h200-training", "h200-ddp", "h200-ddp4"])
 def test_every_fault_that_the_cards_show_is_sent_second_by_second_within_three_seconds(real, name):
     silent = {"loss_divergence"}

@@ -72,6 +72,7 @@ def test_a_restart_alone_clears_nothing(kind: FindingKind) -> None:
     assert finding.id in {f.id for f in fleet.restart().pass_time(25).open()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", STATES, ids=lambda kind: kind.value)
 def test_it_clears_under_its_old_id_once_a_detector_that_is_ready_says_so(kind: FindingKind) -> None:
     fleet, finding = broken(kind)

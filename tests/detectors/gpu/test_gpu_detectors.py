@@ -222,6 +222,7 @@ def test_a_leak_clears_when_its_memory_is_given_back() -> None:
     assert fleet.set(1, memory=60.0 * GIB).run(1).open(K.GPU_MEMORY_LEAK) == []
 
 
+@pytest.mark.slow
 def test_a_slow_leak_is_seen_by_the_minute_and_clears_by_the_minute() -> None:
     fleet = steady().run(11 * 60, grows(0.00005), every=5.0)
     assert fleet.kinds() == []

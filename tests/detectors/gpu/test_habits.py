@@ -45,6 +45,7 @@ def test_a_card_without_a_process_arms_nothing_however_busy_it_looks() -> None:
     assert armed(Fleet(1).set(**EMPTY | {"utilisation": 1.0, "watts": 500.0}).run(30)) == [False]
 
 
+@pytest.mark.slow
 def test_slow_drift_is_followed() -> None:
     fleet = Fleet(1).run(15)
     fleet.run(600, lambda f: f.set(watts=f.state[0]["watts"] - 0.1))

@@ -76,7 +76,10 @@ def test_an_uncorrectable_error_told_by_log_and_counter_is_one_finding() -> None
     assert {e.source for e in finding.evidence} == {"kernel_log", "nvml"}
 
 
-@pytest.mark.parametrize("code", [c for c, e in sorted(XID_CATALOGUE.items()) if e.domain in PASSES])
+PASSING = [code for code, entry in sorted(XID_CATALOGUE.items()) if entry.domain in PASSES]
+
+
+@pytest.mark.parametrize("code", [*PASSING[:1], *(pytest.param(code, marks=pytest.mark.slow) for code in PASSING[1:])])
 def test_an_applications_xid_passes_after_five_minutes(code: int) -> None:
     fleet = after(code)
     if fleet.open(K.XID):
@@ -90,6 +93,7 @@ def test_an_applications_xid_that_comes_again_stays() -> None:
     assert fleet.run(200, every=5.0).open(K.XID)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("domain", sorted(set(XidDomain) - PASSES))
 def test_a_hardware_xid_stays(domain: XidDomain) -> None:
     code = next(c for c, e in sorted(XID_CATALOGUE.items()) if e.domain is domain and c not in (63, 64))
@@ -132,6 +136,7 @@ def test_a_training_log_that_quotes_an_xid_says_nothing_of_the_hardware() -> Non
     assert fleet.run(1).kinds() == []
 
 
+@pytest.mark.slow
 def test_a_lost_card_stays_lost_until_it_answers_again() -> None:
     fleet = Fleet(2).run(3)
     fleet.say(event(EventKind.GPU_LOST, gpu(1), fleet.now_ns, EventSource.NVML)).silent.add(1)

@@ -1,5 +1,7 @@
 """What the learnt detector says of a small fleet, and what it does not."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -59,13 +61,19 @@ class SmallFleet:
             self.detector.adopt(setting, fit_unusual(rows, METRICS, 1))
 
 
-@pytest.fixture
-def fleet() -> SmallFleet:
+@pytest.fixture(scope="module")
+def learnt() -> SmallFleet:
     """A fleet that has been learnt."""
     fleet = SmallFleet()
     fleet.look(400)
     fleet.learn()
     return fleet
+
+
+@pytest.fixture
+def fleet(learnt: SmallFleet) -> SmallFleet:
+    """One of its own for each test: learning takes seconds."""
+    return deepcopy(learnt)
 
 
 def test_it_is_not_ready_and_silent_before_it_has_a_model() -> None:
@@ -151,6 +159,7 @@ def test_shapes_that_do_not_agree_are_refused(fleet: SmallFleet) -> None:
         fleet.detector.adopt(Setting.ALONE, fit_unusual(np.random.default_rng(0).random((80, 1)), ("x",), 0))
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(st.lists(arrays(np.float32, (3, 8), elements=st.floats(width=32)), min_size=1, max_size=40), st.booleans())
 def test_garbage_raises_nothing_and_every_opening_clears_at_most_once(looks: list[np.ndarray], grouped: bool) -> None:
