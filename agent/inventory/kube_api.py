@@ -5,7 +5,9 @@ watch loses its place. Every request has a time-out.
 """
 
 import http.client
+import socket
 import ssl
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +35,11 @@ class KubeApi:
     token_file: Path | None = None
     ca_file: Path | None = None
     timeout_seconds: float = 30.0
-    _open: set[http.client.HTTPConnection] = field(default_factory=set)
+    _open: set[socket.socket] = field(default_factory=set)
+    """Sockets themselves: a connection forgets its own once an answer says that it will be closed."""
+    _hung_up: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    """Over `_open` and `_hung_up`: either the cut meets the socket, or whoever brings the socket meets the flag."""
 
     @classmethod
     def in_cluster(cls, environment: Mapping[str, str], timeout_seconds: float = 30.0) -> "KubeApi":
@@ -49,9 +55,9 @@ class KubeApi:
 
     def get(self, path: str, query: Mapping[str, str]) -> bytes:
         """The whole answer. RetryLater where there is none, Gone for 410, FixConfiguration for 401 and 403."""
-        connection = self._connect(self.timeout_seconds)
+        connection = self._connection()
         try:
-            answer = self._ask(connection, path, query)
+            answer = self._ask(connection, path, query, self.timeout_seconds)
             body = answer.read(MOST_PAGE_BYTES + 1)
             if len(body) > MOST_PAGE_BYTES:
                 raise RetryLater(f"{self.url}{path}: a page of more than {MOST_PAGE_BYTES} bytes; ask for less at once")
@@ -63,9 +69,9 @@ class KubeApi:
 
     def lines(self, path: str, query: Mapping[str, str], silence_seconds: float) -> Iterator[bytes]:
         """The lines of a stream until it ends, is cut, or says nothing for so long. Errors as `get`."""
-        connection = self._connect(silence_seconds)
+        connection = self._connection()
         try:
-            answer = self._ask(connection, path, query)
+            answer = self._ask(connection, path, query, silence_seconds)
             while True:
                 line = answer.readline(MOST_LINE_BYTES + 1)
                 if not line.endswith(b"\n"):
@@ -81,15 +87,14 @@ class KubeApi:
             self._close(connection)
 
     def hang_up(self) -> None:
-        """Cut all connections, from any thread: whoever reads from one sees it end."""
-        for connection in tuple(self._open):
-            if connection.sock is not None:
-                try:
-                    connection.sock.shutdown(2)
-                except OSError:
-                    continue
+        """Cut all connections for good, from any thread: who reads from one sees it end, who opens one fails."""
+        with self._lock:
+            self._hung_up = True
+            cut = tuple(self._open)
+        for one in cut:
+            _shut(one)
 
-    def _connect(self, timeout_seconds: float) -> http.client.HTTPConnection:
+    def _connection(self) -> "_Plain | _Tls":
         parts = urlsplit(self.url)
         host = parts.hostname or ""
         if parts.scheme == "https":
@@ -97,15 +102,15 @@ class KubeApi:
                 context = ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
             except (OSError, ssl.SSLError) as error:
                 raise FixConfiguration(f"{self.ca_file}: {_why(error)}; name the API server's CA") from None
-            return http.client.HTTPSConnection(host, parts.port, timeout=timeout_seconds, context=context)
+            return _Tls(self, host, parts.port, context)
         if parts.scheme != "http" or host not in _LOOPBACK:
             raise FixConfiguration(
                 f"inventory.kubernetes_url {self.url!r}: must be https:// (http:// on loopback only)"
             )
-        return http.client.HTTPConnection(host, parts.port, timeout=timeout_seconds)
+        return _Plain(self, host, parts.port)
 
     def _ask(
-        self, connection: http.client.HTTPConnection, path: str, query: Mapping[str, str]
+        self, connection: "_Plain | _Tls", path: str, query: Mapping[str, str], silence_seconds: float
     ) -> http.client.HTTPResponse:
         headers = {"Accept": "application/json", "User-Agent": "watchstander"}
         if self.token_file is not None:
@@ -113,7 +118,8 @@ class KubeApi:
                 headers["Authorization"] = f"Bearer {self.token_file.read_text().strip()}"
             except (OSError, UnicodeDecodeError) as error:
                 raise FixConfiguration(f"{self.token_file}: {_why(error)}; name a readable token file") from None
-        self._open.add(connection)
+        connection.connect()
+        connection.sock.settimeout(silence_seconds)
         connection.request("GET", f"{path}?{urlencode(query)}", headers=headers)
         answer = connection.getresponse()
         if answer.status == 200:
@@ -126,9 +132,64 @@ class KubeApi:
             raise FixConfiguration(f"{where}: the agent may not list and watch this; grant it in its ClusterRole")
         raise RetryLater(f"{where}; tried again by itself")
 
-    def _close(self, connection: http.client.HTTPConnection) -> None:
-        self._open.discard(connection)
+    def enter(self, opened: socket.socket) -> None:
+        """A socket that may be cut from now on; OSError where all were cut while it was being opened."""
+        with self._lock:
+            if not self._hung_up:
+                self._open.add(opened)
+                return
+        opened.close()
+        raise ConnectionAbortedError("hung up")
+
+    def leave(self, opened: socket.socket) -> None:
+        """A socket of which nobody reads any more."""
+        with self._lock:
+            self._open.discard(opened)
+
+    def _close(self, connection: "_Plain | _Tls") -> None:
+        if connection.entered is not None:
+            self.leave(connection.entered)
         connection.close()
+
+
+class _Plain(http.client.HTTPConnection):
+    """A connection whose socket can be cut from the moment that it stands."""
+
+    def __init__(self, api: KubeApi, host: str, port: int | None) -> None:
+        super().__init__(host, port, timeout=api.timeout_seconds)
+        self.api = api
+        self.entered: socket.socket | None = None
+
+    def connect(self) -> None:
+        super().connect()
+        self.api.enter(self.sock)
+        self.entered = self.sock
+
+
+class _Tls(http.client.HTTPSConnection):
+    """The same with TLS: entered before the handshake, in which a server can keep one waiting too."""
+
+    def __init__(self, api: KubeApi, host: str, port: int | None, context: ssl.SSLContext) -> None:
+        super().__init__(host, port, timeout=api.timeout_seconds, context=context)
+        self.api = api
+        self.tls = context
+        self.entered: socket.socket | None = None
+
+    def connect(self) -> None:
+        http.client.HTTPConnection.connect(self)
+        wrapped = self.tls.wrap_socket(self.sock, server_hostname=self.host, do_handshake_on_connect=False)
+        self.sock = wrapped
+        self.api.enter(wrapped)
+        self.entered = wrapped
+        wrapped.do_handshake()
+
+
+def _shut(one: socket.socket) -> None:
+    try:
+        # Not SSLSocket.shutdown: it takes the TLS state away under the thread that is reading.
+        socket.socket.shutdown(one, socket.SHUT_RDWR)
+    except OSError:
+        return  # the other end was quicker
 
 
 def _why(error: Exception) -> str:

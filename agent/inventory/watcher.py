@@ -74,6 +74,8 @@ class Watcher(Generic[Object]):
             except Gone:
                 version = ""
             except (RetryLater, FixConfiguration) as error:
+                if stop.is_set():
+                    return  # cut by our own hand
                 self.counts.failures += 1
                 if str(error) != self.problem:
                     self.problem = str(error)

@@ -1,5 +1,6 @@
 """The watch of nodes and pods, against a server over a real socket."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from agent.inventory.feed import InventoryFeed, Subscription, feed_of
 from agent.inventory.kube_api import KubeApi
 from agent.settings import InventorySettings
 from benchmarks.kube_server import CUT, TOKEN, KubeServer, node, pod
-from collectors.errors import FixConfiguration
+from collectors.errors import FixConfiguration, RetryLater
 from collectors.model import Subject, SubjectKind
 from detectors.model import Inventory
 
@@ -245,6 +246,68 @@ def test_the_feed_stops_at_once_while_it_waits(server, running) -> None:
 
     assert time.monotonic() - began < 5
     assert not any(thread.is_alive() for thread in one.feed._threads)
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A server that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening.getsockname()[1]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_connection_that_is_being_opened_while_all_are_cut_is_cut_too(monkeypatch, silent_port, scheme) -> None:
+    opened, go_on = threading.Event(), threading.Event()
+    really = socket.create_connection
+
+    def held_open(*args: object, **kwargs: object) -> socket.socket:
+        made = really(*args, **kwargs)
+        opened.set()
+        assert go_on.wait(20)
+        return made
+
+    monkeypatch.setattr(socket, "create_connection", held_open)
+    api = KubeApi(f"{scheme}://127.0.0.1:{silent_port}", timeout_seconds=300.0)
+    ended = Ended(lambda: list(api.lines(NODES, {}, 300.0)))
+    assert opened.wait(20)
+    api.hang_up()  # no socket is known to anybody yet
+    go_on.set()
+
+    assert ended.error().endswith(f"{NODES}: hung up; tried again by itself")
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_connection_that_waits_for_its_first_word_is_cut(silent_port, scheme) -> None:
+    """With TLS that word belongs to the handshake."""
+    api = KubeApi(f"{scheme}://127.0.0.1:{silent_port}", timeout_seconds=300.0)
+    ended = Ended(lambda: api.get(NODES, {}))
+    end = time.monotonic() + 20
+    while not api._open and time.monotonic() < end:
+        threading.Event().wait(0.01)
+    api.hang_up()
+
+    assert "tried again by itself" in ended.error()
+
+
+class Ended:
+    """What a thread ends with."""
+
+    def __init__(self, run: Callable[[], object]) -> None:
+        self._said: list[str] = []
+        self._run = run
+        self._thread = threading.Thread(target=self._catch, daemon=True)
+        self._thread.start()
+
+    def error(self) -> str:
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+        return self._said[0]
+
+    def _catch(self) -> None:
+        try:
+            self._run()
+        except RetryLater as error:
+            self._said.append(str(error))
 
 
 def test_without_a_cluster_around_it_the_agent_says_what_to_set() -> None:
