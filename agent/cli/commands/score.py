@@ -26,38 +26,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Score, and say so."""
     from agent.cli.tables import plain
-    from agent.incidents_file import incident_line
-    from agent.replay import open_recording, replay
-    from agent.scoring.inventory import read_cluster
-    from agent.scoring.match import match
-    from agent.scoring.score import Score
-    from agent.scoring.told import read_incident, read_incidents
+    from agent.replay import open_recording
+    from agent.scoring.replayed import scored
+    from agent.scoring.told import read_incidents
     from agent.scoring.truth import read_truth
-    from detectors.model import Finding, Incident
     from policies.rules import load_rules
 
     truth = read_truth(args.recording)
-    recording = open_recording(args.recording)
-    problems = list(truth.problems)
-    if args.incidents is not None:
-        told, bad = read_incidents(args.incidents)
-        problems += bad
-    else:
-        rules = load_rules(args.policy) if args.policy else None
-        findings: dict[str, Finding] = {}
-        incidents: dict[str, Incident] = {}
-        for _, changes in replay(recording, rules=rules):
-            findings.update((f.id, f) for f in changes.findings)
-            incidents.update((i.id, i) for i in changes.incidents)
-        ordered = sorted(incidents.values(), key=lambda i: (i.opened_ns, i.id))
-        told = [read_incident(incident_line(i, findings)) for i in ordered]
-    for problem in problems:
+    start = open_recording(args.recording).start_ns / 1e9
+    told, bad = read_incidents(args.incidents) if args.incidents is not None else (None, [])
+    for problem in (*truth.problems, *bad):
         print(f"watchstander: {plain(problem)}", file=sys.stderr)
-    cluster = read_cluster(args.recording)
-    score = Score(match(truth.causes, told, cluster), cluster.nodes, (recording.end_ns - recording.start_ns) / 1e9)
+    score = scored(args.recording, truth, told, load_rules(args.policy) if args.policy else None)
     if args.json:
         sys.stdout.write(json.dumps(score.as_json(), indent=1) + "\n")
         return OK
-    for line in score.lines(recording.start_ns / 1e9):
+    for line in score.lines(start):
         print(plain(line))
     return OK
