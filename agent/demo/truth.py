@@ -17,6 +17,8 @@ GRACE_S = 20.0
 """A fault may still be told of, or be named, this long after its phase."""
 EARLY_S = 6.0
 """A finding may say that it began this much before its phase: one sampling interval and a little."""
+STUCK_S = 45.0
+"""A condition that ends with its phase and is still open this long afterwards is stuck."""
 
 _K = FindingKind
 NAMES: dict[str, frozenset[FindingKind]] = {
@@ -70,6 +72,21 @@ FOLLOWS: dict[str, frozenset[FindingKind]] = {
     "gpu_lost": frozenset({_K.JOB_CRASH, _K.RANK_CRASH, _K.TRAINING_STALL, _K.COLLECTIVE_HANG}),
 }
 """Kinds that a fault may bring with it; they count neither way."""
+ENDS_WITH_PHASE = frozenset(
+    {
+        _K.DATALOADER_STALL,
+        _K.HOST_STALL,
+        _K.TRAINING_STALL,
+        _K.THROUGHPUT_DROP,
+        _K.POWER_THROTTLE,
+        _K.THERMAL_THROTTLE,
+        _K.STRAGGLER,
+        _K.COLLECTIVE_HANG,
+    }
+)
+"""Conditions that are over when their fault is; the others are instants, or last until a card is reset."""
+ENDS_JOB = frozenset({"rank_crash", "job_crashed_oom", "gpu_lost"})
+"""Faults after which the job makes no step that could clear anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +97,7 @@ class Told:
     since: float
     opened: float
     names: dict[str, str]
+    cleared: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +119,18 @@ class Score:
 
     faults: tuple[Fault, ...]
     false: tuple[Told, ...]
+    stuck: tuple[Told, ...] = ()
+    """What was still open `STUCK_S` after its fault, and no other fault since."""
+
+    @property
+    def late_s(self) -> float | None:
+        """The worst delay of those found."""
+        return max((f.delay_s for f in self.faults if f.delay_s is not None), default=None)
 
     def sentence(self) -> str:
         """ "8 faults: 8 found, 8 named, 0 false, worst delay 9.6 s"."""
         found = [f for f in self.faults if f.found]
-        delay = max((f.delay_s for f in found if f.delay_s is not None), default=None)
+        delay = self.late_s
         asked = [f for f in self.faults if f.guilty is not None]
         guilty = f", guilty rank right {sum(bool(f.guilty) for f in asked)} of {len(asked)}" if asked else ""
         worst = f", worst delay {delay:.1f} s" if delay is not None else ""
@@ -140,7 +165,23 @@ def score(phases: Sequence[dict[str, Any]], told: Sequence[Told]) -> Score:
         named = any(t.kind in names for t in about)
         delay = about[0].opened - start if about else None
         faults.append(Fault(label, start, bool(about), named, delay, _guilty(phase.get("guilty"), about)))
-    return Score(tuple(faults), tuple(t for t in told if id(t) not in excused))
+    false = tuple(t for t in told if id(t) not in excused)
+    return Score(tuple(faults), false, tuple(t for t in told if _stuck(t, phases)))
+
+
+def _stuck(told: Told, phases: Sequence[dict[str, Any]]) -> bool:
+    if told.kind not in ENDS_WITH_PHASE:
+        return False
+    faults = [p for p in phases if p["kind"] == "fault"]
+    for phase in faults:
+        end = float(phase["end"])
+        over = end + STUCK_S
+        inside = float(phase["start"]) - 1 <= told.opened <= end + GRACE_S
+        if not inside or phase["label"] in ENDS_JOB or (told.cleared is not None and told.cleared <= over):
+            continue
+        if not any(other["start"] < over and other["end"] > end for other in faults if other is not phase):
+            return True
+    return False
 
 
 def _guilty(guilty: dict[str, Any] | None, about: Sequence[Told]) -> bool | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.demo.truth import FINDS, FOLLOWS, GRACE_S, NAMES, Told, read_phases, score
+from agent.demo.truth import ENDS_JOB, FINDS, FOLLOWS, GRACE_S, NAMES, STUCK_S, Told, read_phases, score
 from collectors.errors import FixConfiguration
 from detectors.model import FindingKind
 
@@ -86,6 +86,29 @@ def test_of_two_statements_about_the_guilty_both_must_be_right() -> None:
 
 def test_where_the_truth_names_nobody_nothing_is_asked() -> None:
     assert score([fault()], [told(gpu="3")]).faults[0].guilty is None
+
+
+@pytest.mark.parametrize(
+    ("cleared", "expected"),
+    [(120 + STUCK_S, False), (121 + STUCK_S, True), (None, True)],
+    ids=["cleared-in-time", "cleared-too-late", "never-cleared"],
+)
+def test_what_outlives_its_fault_is_stuck(cleared: float | None, expected: bool) -> None:
+    one = Told(K.COLLECTIVE_HANG, 101, 108, {}, cleared)
+    assert score([fault()], [one]).stuck == ((one,) if expected else ())
+
+
+@pytest.mark.parametrize("label", sorted(ENDS_JOB))
+def test_nothing_is_stuck_after_a_fault_that_ends_the_job(label: str) -> None:
+    assert score([fault(label)], [told(K.TRAINING_STALL)]).stuck == ()
+
+
+def test_what_the_next_fault_keeps_open_is_not_stuck() -> None:
+    assert score([fault(), fault("loss_nan", 140, 200)], [told()]).stuck == ()
+
+
+def test_an_instant_is_never_stuck() -> None:
+    assert score([fault("xid")], [told(K.XID)]).stuck == ()
 
 
 def test_the_sentence_counts() -> None:
