@@ -10,7 +10,7 @@ on: one rank hangs while the others spin for it, or computes at a clock a fifth 
 import csv
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +98,9 @@ class Fleet:
         start_ns: int = 1_795_000_000 * 10**9,
         troubled: float = 0.001,
         aligned: bool = False,
+        sizes: Sequence[int] = SIZES,
     ) -> None:
+        """`sizes`: of jobs, drawn alike; whole nodes."""
         self.nodes = max(1, gpus // GPUS)
         self.gpus = self.nodes * GPUS
         self._random = np.random.default_rng(seed)
@@ -112,7 +114,7 @@ class Fleet:
             name: self._random.normal(1.0, spread, self.gpus).astype(np.float32)
             for name, spread in (("gpu_power_watts", 0.01), ("gpu_sm_clock_hertz", 0.01))
         }
-        self._jobs = self._share_out()
+        self._jobs = self._share_out(sizes)
         self._firsts = np.array([first for first, _ in self._jobs])
         self.troubled = self._random.choice(
             len(self._jobs), max(1, round(troubled * len(self._jobs))) if troubled else 0, replace=False
@@ -130,11 +132,15 @@ class Fleet:
             yield self._look(look)
             look += 1
 
-    def _share_out(self) -> list[tuple[int, int]]:
+    def job_of(self, node: int) -> int:
+        """The number of the job on a node."""
+        return int(np.searchsorted(self._firsts, node * GPUS, side="right")) - 1
+
+    def _share_out(self, sizes: Sequence[int]) -> list[tuple[int, int]]:
         """First GPU and size of each job."""
         jobs, first = [], 0
         while first < self.gpus:
-            size = min(int(self._random.choice(SIZES)), self.gpus - first)
+            size = min(int(self._random.choice(sizes)), self.gpus - first)
             jobs.append((first, size))
             first += size
         return jobs
@@ -213,7 +219,7 @@ class Fleet:
         return tuple(Subject(CLUSTER, SubjectKind.GPU, f"GPU-{n:06d}-aaaa-bbbb-cccc-{i:012d}") for i in range(GPUS))
 
     def _facts(self, n: int) -> tuple[SubjectFacts, ...]:
-        number = int(np.searchsorted(self._firsts, n * GPUS, side="right")) - 1
+        number = self.job_of(n)
         first = self._jobs[number][0]
         node = self._node[n]
         job = f"job-{number}"

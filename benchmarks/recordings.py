@@ -95,7 +95,8 @@ def judged(recording: Path, seed: int | None = None, tool: Path | None = None) -
         if tool is None:
             vary(recording, out, seed)
         else:
-            subprocess.run([sys.executable, str(tool), str(recording), str(out), "--seed", str(seed)], check=True)
+            command = [sys.executable, str(tool), str(recording), str(out), "--seed", str(seed)]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         return play(out, f"{recording.name} {'variation' if tool is None else 'overlay'} {seed}")
 
 
