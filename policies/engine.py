@@ -23,16 +23,24 @@ _VERB: dict[ActionKind, str] = {
     ActionKind.NOTIFY: "tell people",
     ActionKind.CORDON: "cordon node {name}",
     ActionKind.TAINT: "taint node {name}",
+    ActionKind.LABEL: "label node {name}",
+    ActionKind.CONDITION: "set a condition on node {name}",
     ActionKind.EVICT: "evict the pods of node {name}",
     ActionKind.RESTART_JOB: "restart job {name}",
+    ActionKind.RESET_GPU: "have the GPU reset on node {name}",
+    ActionKind.REBOOT_NODE: "have node {name} rebooted",
 }
 
 _UNDO: dict[ActionKind, str] = {
     ActionKind.NOTIFY: "",
     ActionKind.CORDON: "uncordon node {name}",
     ActionKind.TAINT: "remove the taint from node {name}",
+    ActionKind.LABEL: "remove the label from node {name}",
+    ActionKind.CONDITION: "clear the condition of node {name}",
     ActionKind.EVICT: "none: evicted pods are scheduled anew by their owners",
     ActionKind.RESTART_JOB: "none: the job goes on from its last checkpoint",
+    ActionKind.RESET_GPU: "none: a reset is over when it is done",
+    ActionKind.REBOOT_NODE: "none: a reboot is over when it is done",
 }
 
 

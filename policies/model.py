@@ -5,6 +5,7 @@ from enum import StrEnum
 import msgspec
 
 from collectors.model import Origin, Subject
+from policies.plan import Plan
 
 
 class Mode(StrEnum):
@@ -16,18 +17,27 @@ class Mode(StrEnum):
 
 
 class ActionKind(StrEnum):
-    """One step against the cluster, or none."""
+    """What a rule may ask for."""
 
     NOTIFY = "notify"
     CORDON = "cordon"
     TAINT = "taint"
+    LABEL = "label"
+    CONDITION = "condition"
+    """A node condition and a Kubernetes Event, for people and controllers that look there."""
     EVICT = "evict"
     RESTART_JOB = "restart_job"
+    RESET_GPU = "reset_gpu"
+    REBOOT_NODE = "reboot_node"
 
 
 class Verdict(StrEnum):
     """What became of a decision."""
 
+    DO = "do"
+    """Enforce: the plan is carried out."""
+    ASK = "ask"
+    """Approve: a person has to say yes to the plan."""
     WOULD_DO = "would_do"
     """Audit: the actions were decided and written down, nothing was touched."""
     REFUSED = "refused"
@@ -37,7 +47,7 @@ class Verdict(StrEnum):
 
 
 class Action(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One step with its target and its undo, in words."""
+    """One thing that a rule wants, with its target and its undo, in words."""
 
     kind: ActionKind
     target: Subject
@@ -69,6 +79,8 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
     """A sentence for people: what would be done and why, or why nothing."""
     decided_ns: int
     origin: Origin
+    plan: Plan | None = None
+    """The steps against the cluster, where it is known well enough to name them; its digest is what is approved."""
 
 
 class AuditEntry(msgspec.Struct, frozen=True, omit_defaults=True):
