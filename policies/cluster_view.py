@@ -5,6 +5,7 @@ hand. `None` in its place means that no cluster is known: guards that need its w
 """
 
 from collections.abc import Iterable
+from enum import StrEnum
 from typing import Protocol
 
 import msgspec
@@ -105,8 +106,29 @@ class Taken(msgspec.Struct, frozen=True, omit_defaults=True):
     rule: str = ""
 
 
+class Place(StrEnum):
+    """What nodes are counted by."""
+
+    FLEET = "fleet"
+    POOL = "pool"
+    RACK = "rack"
+    DOMAIN = "domain"
+
+
+class Tally(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How the nodes of a place stand."""
+
+    nodes: int = 0
+    unavailable: int = 0
+    """Nodes that take no new work, whoever is the cause."""
+    gpus: int = 0
+    """Allocatable on all of them."""
+    gpus_free: int = 0
+    """On those that are available, held by no pod."""
+
+
 class ClusterView(Protocol):
-    """The cluster as last seen."""
+    """The cluster as last seen. Every method is safe to call from any thread, and costs no request."""
 
     def problem(self, now_ns: int) -> str:
         """Why this view or the API server cannot be trusted now, in one line; empty where it can (G18)."""
@@ -128,12 +150,23 @@ class ClusterView(Protocol):
         """All nodes with GPUs."""
         ...
 
+    def tally(self, place: Place, name: str = "") -> Tally:
+        """How the nodes of a place stand, kept as they change: microseconds, however many there are.
+
+        `name`: of the pool, rack or NVLink domain; empty for the nodes of which none is known. Ignored for the fleet.
+        """
+        ...
+
     def pods_on(self, node_name: str) -> Iterable[PodView]:
-        """All pods of a node with GPUs, those without GPUs too."""
+        """All pods of a node with GPUs, those without GPUs too, unless they have ended."""
         ...
 
     def pods_of(self, owner_uid: str) -> Iterable[PodView]:
-        """The GPU pods of a job, by the uid of the object that owns the gang (a JobSet rather than its Jobs)."""
+        """The GPU pods of a job, unless they have ended.
+
+        By the uid of the object that owns the gang (a JobSet rather than its Jobs), which is also `PodView.owner`; the
+        uids of the owners between it and the pods are known too.
+        """
         ...
 
     def namespace_labels(self, namespace: str) -> dict[str, str]:
@@ -180,6 +213,17 @@ class LaidOutCluster(msgspec.Struct, omit_defaults=True):
     def nodes(self) -> Iterable[NodeView]:
         """See ClusterView."""
         return self.all_nodes
+
+    def tally(self, place: Place, name: str = "") -> Tally:
+        """See ClusterView."""
+        found = [node for node in self.all_nodes if place is Place.FLEET or getattr(node, place.value) == name]
+        held = {node.name: sum(pod.gpus for pod in self.pods_on(node.name)) for node in found}
+        return Tally(
+            nodes=len(found),
+            unavailable=sum(node.unavailable for node in found),
+            gpus=sum(node.gpus for node in found),
+            gpus_free=sum(max(0, node.gpus - held[node.name]) for node in found if not node.unavailable),
+        )
 
     def pods_on(self, node_name: str) -> Iterable[PodView]:
         """See ClusterView."""
