@@ -16,6 +16,8 @@ OPT_OUT = "watchstander.io/managed"
 """Label of node, namespace or pod (annotation of a job too): `false` keeps Watchstander off (G3)."""
 PROTECTED = "watchstander.io/protected"
 """Label or annotation of a pod: `true` means that nothing may evict it (G5)."""
+CHECKPOINT = "watchstander.io/checkpoint"
+"""Annotation of a job's top owner or its pods: how it can be asked to save before it is moved (P1)."""
 SNOOZE = "watchstander.io/snooze-until"
 """Annotation of a node: RFC 3339 time until which it is left alone (G19)."""
 

@@ -2,6 +2,20 @@
 
 Pure data. A plan is made from a decision and a view of the cluster, shown to people, approved by its digest, journaled
 (`policies/journal.py`) and carried out step by step (`policies/executor.py`).
+
+What stands in `Step.arguments`, all as text:
+
+| step | target | arguments |
+| --- | --- | --- |
+| checkpoint | the job's top owner | `how`: what its annotation `watchstander.io/checkpoint` says; `deadline_seconds` |
+| cordon, uncordon | Node | none. Only a node with `watchstander.io/cordoned-by` is uncordoned |
+| taint, untaint | Node | `key`, `value`, `effect` |
+| label, unlabel | Node | `key`, `value` |
+| condition, clear_condition | Node | `type`, `reason`, `message` |
+| evict | Node | `pods`: uids with commas between, sorted, exactly those; `deadline_seconds` for budgets and slow ends |
+| restart_job | the job's top owner | `pods_seen`: how many pods the gang had |
+| reset_gpu | Node | `gpu`: UUID; `index` and `pci_bus_id` where known |
+| reboot_node | Node | `boot_id` as planned, where known: another one means that it has rebooted |
 """
 
 import base64
@@ -25,7 +39,7 @@ class StepKind(StrEnum):
     CONDITION = "condition"
     CLEAR_CONDITION = "clear_condition"
     EVICT = "evict"
-    """Drain: every pod of the node by the Eviction API, or only those that hold the GPUs named in `arguments`."""
+    """By the Eviction API: the pods of the node that `arguments` name, after the node was cordoned."""
     RESTART_JOB = "restart_job"
     """The whole gang anew, by its own controller."""
     RESET_GPU = "reset_gpu"
@@ -98,6 +112,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     made_ns: int
     deadline_ns: int = 0
     """Not begun by then, it lapses; 0: no deadline."""
+    undoes: str = ""
+    """Id of the plan that this one takes back; empty: it takes back none."""
 
 
 def digest_of(incident: str, steps: tuple[Step, ...]) -> str:
@@ -116,6 +132,7 @@ def make_plan(
     made_ns: int,
     *,
     deadline_ns: int = 0,
+    undoes: str = "",
 ) -> Plan:
     """A plan with its digest, id and undo."""
     digest = digest_of(incident, steps)
@@ -125,4 +142,6 @@ def make_plan(
         if step.kind in UNDO
     )
     short = base64.b32encode(bytes.fromhex(digest)[:5]).decode("ascii")
-    return Plan(f"PLN-{short}", incident, decision, rule, steps, taken_back, digest, blast, made_ns, deadline_ns)
+    return Plan(
+        f"PLN-{short}", incident, decision, rule, steps, taken_back, digest, blast, made_ns, deadline_ns, undoes
+    )
