@@ -100,11 +100,12 @@ class Node:
         for at in range(0, int(days * DAY_SECONDS / STEP), samples):
             grid = START_NS + ((at + np.arange(samples)) * STEP * 1e9).astype(np.int64)
             times = grid + self.random.normal(0, 2e6, samples).astype(np.int64)
-            yield [
+            made = [
                 self._chunk(tier, counters, at, times)
                 for tier in (Tier.CHEAP, Tier.MIDDLE, Tier.DEAR)
                 for counters in (False, True)
             ]
+            yield [chunk for chunk in made if chunk.metrics]
 
     def _chunk(self, tier: Tier, counters: bool, at: int, times: np.ndarray) -> ReadingsChunk:
         kind = MetricType.COUNTER if counters else MetricType.GAUGE
