@@ -16,6 +16,7 @@ from agent.store.tables.findings import FINDINGS
 from agent.store.tables.incidents import INCIDENTS
 from agent.store.tables.jobs import JOBS
 from agent.store.tables.nodes import NODES
+from agent.store.tables.plans import OVER_STATES, PLANS, TAKEN
 from agent.store.tables.readings import CHUNKS
 from agent.store.tables.words import FEEDBACK, WORDS
 from detectors.model import IncidentState
@@ -44,6 +45,8 @@ def prune(writing: Writing, now_ns: int, retention: Retention) -> Pruned:
     findings += _delete(writing, FINDINGS, "cleared_ns", history_ns, alone)
     kept = select(INCIDENTS.c.id).where(INCIDENTS.c.id == DECISIONS.c.incident_id).exists()
     decisions += _delete(writing, DECISIONS, "decided_ns", history_ns, ~kept)
+    _delete(writing, PLANS, "updated_ns", history_ns, PLANS.c.state.in_(OVER_STATES))
+    _delete(writing, TAKEN, "time_ns", history_ns)
     return Pruned(
         readings=chunks,
         events=events,

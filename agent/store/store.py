@@ -25,6 +25,7 @@ from agent.store import connect, documents, retention, schema
 from agent.store.chunks import ReadingsChunk
 from agent.store.documents import column_text
 from agent.store.failures import explained
+from agent.store.journal import StoreJournal
 from agent.store.lock import FileLock
 from agent.store.rows import Feedback, JobSeen, KindCount, NodeSeen, Occurrences, Pruned, Retention
 from agent.store.tables import (
@@ -96,6 +97,7 @@ class Store:
         self._writer, self._readers = connect.engines(where, busy_seconds)
         self._writing_lock = threading.Lock()
         self._closed = False
+        self.journal = StoreJournal(self)
 
     # what the watch found
 
@@ -128,7 +130,7 @@ class Store:
                 )
 
         if changes:
-            self._write(work)
+            self.transact(work)
 
     def incidents(
         self,
@@ -143,41 +145,41 @@ class Store:
 
         Several may have opened in one tick: who must not miss any asks from one nanosecond later and drops known ids.
         """
-        with self._reading() as connection:
+        with self.reading() as connection:
             return incidents.newest(
                 connection, states=states, cluster=cluster, origin=origin, limit=limit, before_ns=before_ns
             )
 
     def incident(self, id_or_prefix: str) -> Incident | None:
         """By id or its beginning, in any case, with or without `INC-`; GiveUp names the candidates if several fit."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return incidents.by_prefix(connection, id_or_prefix)
 
     def findings(self, ids: Sequence[str]) -> list[Finding]:
         """Those that are known, in the order asked for."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return findings.by_ids(connection, ids)
 
     def findings_between(self, since_ns: int, until_ns: int, *, cluster: str | None = None) -> list[Finding]:
         """Those that were open at some moment of the stretch, oldest first."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return findings.between(connection, since_ns, until_ns, cluster)
 
     def alike(
         self, kind: FindingKind, since_ns: int, until_ns: int, *, cluster: str, limit: int = 2000
     ) -> list[Finding]:
         """Findings of one kind that were open at some moment of the stretch, the latest first."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return findings.alike(connection, kind, cluster, since_ns, until_ns, limit)
 
     def open_findings(self) -> list[Finding]:
         """All that have not cleared, oldest first: where the watch goes on after a restart."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return findings.still_open(connection)
 
     def open_incidents(self) -> list[Incident]:
         """All that are not resolved, oldest first: where the watch goes on after a restart."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return incidents.still_open(connection)
 
     def events(
@@ -191,7 +193,7 @@ class Store:
         limit: int = 1000,
     ) -> list[Event]:
         """Oldest first; where `limit` cuts, ask on from the last one's time."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return events.between(
                 connection,
                 since_ns=since_ns,
@@ -204,7 +206,7 @@ class Store:
 
     def decisions(self, incident_id: str) -> list[Decision]:
         """All about one incident, oldest first."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return decisions.of_incident(connection, incident_id)
 
     # what people said, and the audit
@@ -224,7 +226,7 @@ class Store:
                 )
             return incident
 
-        return self._write(work)
+        return self.transact(work)
 
     def say(
         self,
@@ -258,16 +260,16 @@ class Store:
             )
             return incidents.locked(connection, [incident.id for incident in changed]), sequence
 
-        return self._write(transaction)
+        return self.transact(transaction)
 
     def said(self, incident_id: str) -> list[Word]:
         """What people said about one incident, oldest first: what changed it, but for acknowledgements."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return [said.word for said in words.about(connection, incident_id)]
 
     def wake(self, now_ns: int) -> None:
         """Open again what was snoozed until now, for incidents that no watch follows. Mostly writes nothing."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             due = incidents.awake(connection, now_ns)
         if due:
 
@@ -276,13 +278,13 @@ class Store:
                 after = [msgspec.structs.replace(i, state=IncidentState.OPEN, snoozed_until_ns=None) for i in again]
                 incidents.save(connection, after)
 
-            self._write(work)
+            self.transact(work)
 
     def restorable(
         self, cluster: str, origin: Origin, limit: int = 500
     ) -> tuple[list[Incident], list[tuple[str, str]]]:
         """What a watch goes on from: unresolved incidents, those lately resolved, and the pairs that people split."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             still = [
                 incident
                 for incident in incidents.still_open(connection)
@@ -305,31 +307,31 @@ class Store:
                 detail=documents.encode({"title": f"{feedback.judgement.value}: {title}", "feedback": feedback}),
             )
 
-        self._write(work)
+        self.transact(work)
 
     def feedback(self, incident_id: str) -> list[Feedback]:
         """What people think of one incident, oldest first."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return words.feedback_on(connection, incident_id)
 
     def judged(self, since_ns: int, *, cluster: str | None = None) -> list[KindCount]:
         """Live incidents that opened since then by kind, rule and judgement; at most the newest 50,000."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return features.judged(connection, since_ns, cluster)
 
     def occurrences(self, incident: Incident, since_ns: int) -> Occurrences:
         """How often its kind was seen since then up to it, on its subject and on others of the same sort."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return features.occurrences(connection, incident, since_ns)
 
     def similar(self, incident: Incident, limit: int = 5) -> list[Incident]:
         """Earlier incidents of its kind on its subject, node or job, in this order."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return features.similar(connection, incident, limit)
 
     def append_audit(self, *, time_ns: int, actor: str, what: str, about: str, detail: str) -> AuditEntry:
         """One more entry, chained to the last; `detail` is JSON with sorted keys."""
-        return self._write(
+        return self.transact(
             lambda connection: audit.append(
                 connection, time_ns=time_ns, actor=actor, what=what, about=about, detail=detail
             )
@@ -337,13 +339,13 @@ class Store:
 
     def audit(self, *, after_sequence: int = 0, limit: int = 200, newest_first: bool = False) -> list[AuditEntry]:
         """Entries behind `after_sequence`, in their order or the newest first."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             pages = audit.newest_first if newest_first else audit.in_order
             return pages(connection, limit, after_sequence)
 
     def verify_audit(self) -> int | None:
         """Sequence of the first entry that is missing or not what was written; None when the chain is whole."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return audit.first_broken(connection)
 
     # nodes, jobs, readings
@@ -351,45 +353,45 @@ class Store:
     def save_nodes(self, nodes_seen: Sequence[NodeSeen]) -> None:
         """Keep nodes as they were last seen."""
         if nodes_seen:
-            self._write(lambda connection: nodes.save(connection, nodes_seen))
+            self.transact(lambda connection: nodes.save(connection, nodes_seen))
 
     def nodes(self, *, cluster: str | None = None) -> list[NodeSeen]:
         """By cluster and name."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return nodes.listed(connection, cluster)
 
     def save_jobs(self, jobs_seen: Sequence[JobSeen]) -> None:
         """Keep jobs as they were last seen."""
         if jobs_seen:
-            self._write(lambda connection: jobs.save(connection, jobs_seen))
+            self.transact(lambda connection: jobs.save(connection, jobs_seen))
 
     def jobs(self, *, cluster: str | None = None) -> list[JobSeen]:
         """The one seen last first."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return jobs.listed(connection, cluster)
 
     def attempts(
         self, *, cluster: str | None = None, origin: Origin | None = None, limit: int = 20_000
     ) -> list[AttemptRecord]:
         """The newest attempt of every job, those changed last first."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return attempts.newest(connection, cluster=cluster, origin=origin, limit=limit)
 
     def attempts_of(self, name_or_id: str, *, cluster: str | None = None, limit: int = 500) -> list[AttemptRecord]:
         """Attempts of the jobs of a name or id (several jobs may share a name), newest first."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return attempts.of_jobs(connection, name_or_id, cluster=cluster, limit=limit)
 
     def keep_readings(self, chunk_rows: Sequence[ReadingsChunk]) -> None:
         """Keep chunks; of two with the same subjects, metrics and first time the one that reaches further stays."""
         if chunk_rows:
-            self._write(lambda connection: readings.save(connection, chunk_rows))
+            self.transact(lambda connection: readings.save(connection, chunk_rows))
 
     def readings(
         self, subject: Subject, metric: str, since_ns: int, until_ns: int
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32] | npt.NDArray[np.float64]]:
         """Times (Unix ns, ascending) and values of one metric: gauges as float32, counters as float64 in their unit."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return readings.of_metric(connection, subject, metric, since_ns, until_ns)
 
     # housekeeping
@@ -406,7 +408,7 @@ class Store:
         if self._path is not None:
             files = (self._path, self._path.with_name(self._path.name + "-wal"))
             return sum(file.stat().st_size for file in files if file.exists())
-        with self._reading() as connection:
+        with self.reading() as connection:
             return int(connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
 
     def close(self) -> None:
@@ -423,7 +425,7 @@ class Store:
 
         FixConfiguration when the store is newer, or when it is older and `migrate` is False.
         """
-        with self._reading() as connection:
+        with self.reading() as connection:
             before = self.revision_before = schema.version(connection, self.name)
         if before == schema.HEAD:
             return
@@ -437,7 +439,7 @@ class Store:
         logger.info("store %s brought from %s to %s", self.name, before or "empty", schema.HEAD)
 
     @contextmanager
-    def _reading(self) -> Iterator[Connection]:
+    def reading(self) -> Iterator[Connection]:
         self._check_open()
         with explained(self.name), self._readers.connect() as connection:
             yield connection
@@ -454,7 +456,7 @@ class Store:
         with explained(self.name), self._begun() as connection:
             yield connection
 
-    def _write(self, work: Callable[[Connection], T]) -> T:
+    def transact(self, work: Callable[[Connection], T]) -> T:
         """One transaction; done anew when another writer has appended to the audit meanwhile."""
         for _ in range(_ATTEMPTS):
             with explained(self.name):

@@ -40,6 +40,7 @@ class EventKind(StrEnum):
     SPOOL_LOST = "spool_lost"
     # the agent itself
     AS_FOUND = "as_found"
+    ACTION = "action"
 
 
 class EventSource(StrEnum):
@@ -50,6 +51,8 @@ class EventSource(StrEnum):
     NVML = "nvml"
     DCGM = "dcgm"
     COLLECTOR = "collector"
+    AGENT = "agent"
+    """The agent itself: what it did."""
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):

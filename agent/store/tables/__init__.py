@@ -15,7 +15,9 @@ from agent.store.tables import (
     incidents,
     jobs,
     nodes,
+    plans,
     readings,
+    switches,
     words,
 )
 
@@ -29,6 +31,8 @@ __all__ = [
     "incidents",
     "jobs",
     "nodes",
+    "plans",
     "readings",
+    "switches",
     "words",
 ]
