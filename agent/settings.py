@@ -129,7 +129,7 @@ class InventorySettings(_Group, frozen=True):
     csv_seconds: Seconds = 30.0
     """How often the file is looked at, seconds."""
     kubernetes: bool = False
-    """List and watch nodes and GPU pods at the Kubernetes API."""
+    """List and watch nodes, pods, disruption budgets and namespaces at the Kubernetes API; without it nothing acts."""
     kubernetes_url: str = ""
     """The API server, `https://host:port`; empty: the one of the pod that the agent runs in."""
     kubernetes_token_file: str = ""
@@ -178,6 +178,23 @@ class InventorySettings(_Group, frozen=True):
     """Pod labels or annotations with the pod's place in its job."""
 
 
+class ClusterSettings(_Group, frozen=True):
+    """When the view of the cluster is no longer trusted to act on. docs/kubernetes.md explains."""
+
+    watch_silent_seconds: Annotated[float, Meta(ge=10)] = 150.0
+    """A watch may be silent for so long, seconds; the API server sends a bookmark about every 60 s."""
+    probe_seconds: Annotated[float, Meta(ge=1)] = 10.0
+    """How often the API server is asked how it is, seconds."""
+    slow_seconds: Seconds = 2.0
+    """An answer of the API server that takes longer shows that it is unwell, seconds."""
+    not_ready_share: Annotated[float, Meta(gt=0, le=1)] = 0.25
+    """More of the GPU nodes than this, gone not ready at once, are the cluster's fault and not theirs."""
+    not_ready_seconds: Seconds = 600.0
+    """What counts as at once, seconds."""
+    problem_conditions: tuple[str, ...] = ()
+    """Node conditions that hold a node while `True`, beside those of docs/kubernetes.md: custom problem detectors."""
+
+
 class Settings(_Group, frozen=True):
     """All of them."""
 
@@ -188,6 +205,7 @@ class Settings(_Group, frozen=True):
     access: AccessSettings = AccessSettings()
     prices: PriceSettings = PriceSettings()
     inventory: InventorySettings = InventorySettings()
+    cluster: ClusterSettings = ClusterSettings()
 
 
 def load_settings(path: Path | None) -> Settings:

@@ -8,6 +8,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 TOKEN = "a-token"  # noqa: S105 - of this server alone
+LISTS = (
+    "/api/v1/nodes",
+    "/api/v1/pods",
+    "/apis/policy/v1/poddisruptionbudgets",
+    "/api/v1/namespaces",
+)
 CUT = object()
 """Put into a watch: the connection breaks in the middle of a line."""
 
@@ -36,6 +42,7 @@ def node(number: int, *, gpus: int = 8, rack: str | None = None, uid: str | None
         "spec": {"podCIDR": "10.0.0.0/24"},
         "status": {
             "capacity": {"cpu": "192", "memory": "2Ti", **({"nvidia.com/gpu": str(gpus)} if gpus else {})},
+            "allocatable": {"cpu": "190", "memory": "2Ti", **({"nvidia.com/gpu": str(gpus)} if gpus else {})},
             "nodeInfo": {"bootID": f"boot-{number}", "kernelVersion": "6.8.0"},
             "images": [{"names": [f"registry.example/{i}@sha256:{i:064x}"], "sizeBytes": i} for i in range(padding)],
             "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}],
@@ -79,7 +86,9 @@ class KubeServer:
     """Lists that a test lays down, and watches that it tells what to say."""
 
     def __init__(self) -> None:
-        self.objects: dict[str, list[Any]] = {"/api/v1/nodes": [], "/api/v1/pods": []}
+        self.objects: dict[str, list[Any]] = {path: [] for path in LISTS}
+        self.single: dict[str, Any] = {}
+        """Objects that are asked for one by one, by path."""
         self.say: dict[str, queue.SimpleQueue[Any]] = {path: queue.SimpleQueue() for path in self.objects}
         self.asked: queue.SimpleQueue[tuple[str, dict[str, str]]] = queue.SimpleQueue()
         self.expire_continue = False
@@ -135,6 +144,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(self.kube.refuse or 401, {"kind": "Status"})
         elif "watch" in query:
             self._watch(parts.path)
+        elif parts.path in self.kube.single:
+            self._answer(200, self.kube.single[parts.path])
+        elif parts.path not in self.kube.objects:
+            self._answer(404, {"kind": "Status", "code": 404})
         else:
             self._list(parts.path, query)
 

@@ -1,5 +1,7 @@
 """What file and API say, handed to the watches: threads gather, each watch takes in at its own tick.
 
+The view of the cluster (`agent/cluster`) is filled from the same lists and watches.
+
 A watch's inventory belongs to the watch's thread. So the feed keeps what is said now, and a line of changes for each
 watch that has asked; `Subscription.apply` works it off.
 """
@@ -12,10 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.cluster.health import Probe
+from agent.cluster.owners import Owners
+from agent.cluster.view import LiveCluster
 from agent.inventory.csv_file import ByName, CsvFile
 from agent.inventory.kube_api import SERVICE_ACCOUNT, KubeApi
 from agent.inventory.labels import Mapper
-from agent.inventory.objects import Node, Pod
+from agent.inventory.objects import Budget, Namespace, Node, Pod
 from agent.inventory.watcher import Watcher
 from agent.settings import InventorySettings
 from collectors.model import Subject, SubjectFacts, SubjectKind
@@ -58,8 +63,10 @@ class Subscription:
 class InventoryFeed:
     """Owns the threads. `start` once, `stop` once; `subscribe` at any time, from any thread."""
 
-    def __init__(self, settings: InventorySettings, api: KubeApi | None = None) -> None:
-        """`api`: where to list and watch; None: nowhere, the file alone."""
+    def __init__(
+        self, settings: InventorySettings, api: KubeApi | None = None, cluster: LiveCluster | None = None
+    ) -> None:
+        """`api`: where to list and watch; None: nowhere, the file alone. `cluster`: a view to be filled too."""
         self.settings = settings
         self._api = api
         self._mapper = Mapper(settings.cluster, settings)
@@ -73,16 +80,22 @@ class InventoryFeed:
         self.file = CsvFile(Path(settings.csv)) if settings.csv else None
         self.nodes: Watcher[Node] | None = None
         self.pods: Watcher[Pod] | None = None
+        self.budgets: Watcher[Budget] | None = None
+        self.namespaces: Watcher[Namespace] | None = None
+        self.cluster = cluster
         if api is not None:
             pace = (settings.page, settings.watch_seconds)
             self.nodes = Watcher(api, "/api/v1/nodes", Node, self._put_nodes, self._dropper(SubjectKind.NODE), *pace)
             self.pods = Watcher(api, "/api/v1/pods", Pod, self._put_pods, self._dropper(SubjectKind.POD), *pace)
+            if cluster is not None:
+                self._fill(cluster, api, pace)
 
     @property
     def problems(self) -> list[str]:
         """Why something does not come in now, one line each."""
         said = [self.file.problem if self.file else ""]
-        said += [watcher.problem for watcher in (self.nodes, self.pods) if watcher is not None]
+        watchers = (self.nodes, self.pods, self.budgets, self.namespaces)
+        said += [watcher.problem for watcher in watchers if watcher is not None]
         return [problem for problem in said if problem]
 
     def start(self) -> None:
@@ -92,13 +105,23 @@ class InventoryFeed:
             self._begin("inventory-csv", self._follow_file)
         if self.nodes is not None and self.pods is not None:
             self._begin("inventory-nodes", lambda: self.nodes.run(self._stop) if self.nodes else None)
-            self._begin("inventory-pods", lambda: self.pods.run(self._stop) if self.pods else None)
+            self._begin("inventory-pods", self._follow_pods)
+        if self.cluster is not None and self.budgets is not None and self.namespaces is not None:
+            self._begin("cluster-budgets", lambda: self.budgets.run(self._stop) if self.budgets else None)
+            self._begin("cluster-namespaces", lambda: self.namespaces.run(self._stop) if self.namespaces else None)
+            owners, probe = self.cluster.owners, self.cluster.health.probe
+            if owners is not None:
+                self._begin("cluster-owners", lambda: owners.run(self._stop))
+            if probe is not None:
+                self._begin("cluster-probe", lambda: probe.run(self._stop))
 
     def stop(self, seconds: float = 5.0) -> None:
         """End the threads."""
         self._stop.set()
         if self._api is not None:
             self._api.hang_up()
+        if self.cluster is not None and self.cluster.owners is not None:
+            self.cluster.owners.end()
         for thread in self._threads:
             thread.join(seconds)
 
@@ -124,6 +147,30 @@ class InventoryFeed:
             self._by_name = read.by_name
             self._hand_on(read.by_name)
 
+    def _fill(self, cluster: LiveCluster, api: KubeApi, pace: tuple[int, float]) -> None:
+        """Let the view have what comes, and watch for it what the inventory does not need."""
+        budgets, namespaces = "/apis/policy/v1/poddisruptionbudgets", "/api/v1/namespaces"
+        self.budgets = Watcher(
+            api, budgets, Budget, cluster.put_budgets, lambda uid, because: cluster.drop_budget(uid), *pace
+        )
+        self.namespaces = Watcher(
+            api, namespaces, Namespace, cluster.put_namespaces, lambda uid, because: cluster.drop_namespace(uid), *pace
+        )
+        named = {"nodes": self.nodes, "pods": self.pods, "budgets": self.budgets, "namespaces": self.namespaces}
+        cluster.health.watchers = {name: watcher for name, watcher in named.items() if watcher is not None}
+        cluster.health.probe = Probe(api, cluster.settings, cluster.clock)
+        cluster.owners = Owners(api, cluster.told_owners)
+
+    def _follow_pods(self) -> None:
+        """Pods know their nodes by name: let the nodes come first, unless they cannot be had."""
+        nodes, pods = self.nodes, self.pods
+        if nodes is None or pods is None:
+            return
+        while not (nodes.complete or nodes.problem):
+            if self._stop.wait(0.02):
+                return
+        pods.run(self._stop)
+
     def _begin(self, name: str, run: Callable[[], None]) -> None:
         thread = threading.Thread(target=run, name=name, daemon=True)
         self._threads.append(thread)
@@ -139,10 +186,14 @@ class InventoryFeed:
             told = problem
 
     def _put_nodes(self, nodes: list[Node]) -> None:
+        if self.cluster is not None:
+            self.cluster.put_nodes(nodes)
         with self._lock:
             self._put([facts for node in nodes for facts in self._mapper.node(node)])
 
     def _put_pods(self, pods: list[Pod]) -> None:
+        if self.cluster is not None:
+            self.cluster.put_pods(pods)
         with self._lock:
             facts: list[SubjectFacts] = []
             for pod in pods:
@@ -156,6 +207,8 @@ class InventoryFeed:
 
     def _dropper(self, kind: SubjectKind) -> Callable[[str, str], None]:
         def drop(uid: str, because: str) -> None:
+            if self.cluster is not None:
+                (self.cluster.drop_node if kind is SubjectKind.NODE else self.cluster.drop_pod)(uid)
             with self._lock:
                 self._drop(kind, uid, because)
 
@@ -178,8 +231,13 @@ class InventoryFeed:
             subscription.put(change)
 
 
-def feed_of(settings: InventorySettings, environment: dict[str, str]) -> InventoryFeed | None:
-    """The feed that the settings ask for; None where they ask for none. FixConfiguration where they cannot be met."""
+def feed_of(
+    settings: InventorySettings, environment: dict[str, str], cluster: LiveCluster | None = None
+) -> InventoryFeed | None:
+    """The feed that the settings ask for; None where they ask for none. FixConfiguration where they cannot be met.
+
+    `cluster`: a view that is filled where the Kubernetes API is watched.
+    """
     api: KubeApi | None = None
     if settings.kubernetes and settings.kubernetes_url:
         token = Path(settings.kubernetes_token_file) if settings.kubernetes_token_file else SERVICE_ACCOUNT / "token"
@@ -187,4 +245,4 @@ def feed_of(settings: InventorySettings, environment: dict[str, str]) -> Invento
         api = KubeApi(settings.kubernetes_url, token, ca, settings.request_seconds)
     elif settings.kubernetes:
         api = KubeApi.in_cluster(environment, settings.request_seconds)
-    return InventoryFeed(settings, api) if api is not None or settings.csv else None
+    return InventoryFeed(settings, api, cluster) if api is not None or settings.csv else None

@@ -27,6 +27,10 @@ class Gone(RetryLater):
     """The place to go on from is no longer known (410): list anew."""
 
 
+class Missing(RetryLater):
+    """404: no such object, or no such kind in this cluster."""
+
+
 @dataclass(slots=True)
 class KubeApi:
     """One API server and the credentials for it; the token is read anew for each connection, since it rotates."""
@@ -53,11 +57,12 @@ class KubeApi:
         host = f"[{host}]" if ":" in host else host
         return cls(f"https://{host}:{port}", SERVICE_ACCOUNT / "token", SERVICE_ACCOUNT / "ca.crt", timeout_seconds)
 
-    def get(self, path: str, query: Mapping[str, str]) -> bytes:
-        """The whole answer. RetryLater where there is none, Gone for 410, FixConfiguration for 401 and 403."""
-        connection = self._connection()
+    def get(self, path: str, query: Mapping[str, str], timeout_seconds: float | None = None) -> bytes:
+        """The whole answer. RetryLater where there is none, Missing for 404, Gone for 410, FixConfiguration for 401
+        and 403. `timeout_seconds`: shorter or longer than usual."""
+        connection = self._connection(timeout_seconds)
         try:
-            answer = self._ask(connection, path, query, self.timeout_seconds)
+            answer = self._ask(connection, path, query, timeout_seconds or self.timeout_seconds)
             body = answer.read(MOST_PAGE_BYTES + 1)
             if len(body) > MOST_PAGE_BYTES:
                 raise RetryLater(f"{self.url}{path}: a page of more than {MOST_PAGE_BYTES} bytes; ask for less at once")
@@ -94,7 +99,7 @@ class KubeApi:
         for one in cut:
             _shut(one)
 
-    def _connection(self) -> "_Plain | _Tls":
+    def _connection(self, timeout_seconds: float | None = None) -> "_Plain | _Tls":
         parts = urlsplit(self.url)
         host = parts.hostname or ""
         if parts.scheme == "https":
@@ -102,12 +107,12 @@ class KubeApi:
                 context = ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
             except (OSError, ssl.SSLError) as error:
                 raise FixConfiguration(f"{self.ca_file}: {_why(error)}; name the API server's CA") from None
-            return _Tls(self, host, parts.port, context)
+            return _Tls(self, host, parts.port, timeout_seconds, context)
         if parts.scheme != "http" or host not in _LOOPBACK:
             raise FixConfiguration(
                 f"inventory.kubernetes_url {self.url!r}: must be https:// (http:// on loopback only)"
             )
-        return _Plain(self, host, parts.port)
+        return _Plain(self, host, parts.port, timeout_seconds)
 
     def _ask(
         self, connection: "_Plain | _Tls", path: str, query: Mapping[str, str], silence_seconds: float
@@ -128,8 +133,10 @@ class KubeApi:
         where = f"{self.url}{path}: {answer.status} {answer.reason}"
         if answer.status == 410:
             raise Gone(f"{where}; listed anew")
+        if answer.status == 404:
+            raise Missing(f"{where}; tried again by itself")
         if answer.status in (401, 403):
-            raise FixConfiguration(f"{where}: the agent may not list and watch this; grant it in its ClusterRole")
+            raise FixConfiguration(f"{where}: the agent may not read this; grant it in its ClusterRole")
         raise RetryLater(f"{where}; tried again by itself")
 
     def enter(self, opened: socket.socket) -> None:
@@ -155,8 +162,8 @@ class KubeApi:
 class _Plain(http.client.HTTPConnection):
     """A connection whose socket can be cut from the moment that it stands."""
 
-    def __init__(self, api: KubeApi, host: str, port: int | None) -> None:
-        super().__init__(host, port, timeout=api.timeout_seconds)
+    def __init__(self, api: KubeApi, host: str, port: int | None, timeout_seconds: float | None) -> None:
+        super().__init__(host, port, timeout=timeout_seconds or api.timeout_seconds)
         self.api = api
         self.entered: socket.socket | None = None
 
@@ -169,8 +176,10 @@ class _Plain(http.client.HTTPConnection):
 class _Tls(http.client.HTTPSConnection):
     """The same with TLS: entered before the handshake, in which a server can keep one waiting too."""
 
-    def __init__(self, api: KubeApi, host: str, port: int | None, context: ssl.SSLContext) -> None:
-        super().__init__(host, port, timeout=api.timeout_seconds, context=context)
+    def __init__(
+        self, api: KubeApi, host: str, port: int | None, timeout_seconds: float | None, context: ssl.SSLContext
+    ) -> None:
+        super().__init__(host, port, timeout=timeout_seconds or api.timeout_seconds, context=context)
         self.api = api
         self.tls = context
         self.entered: socket.socket | None = None

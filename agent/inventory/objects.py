@@ -1,4 +1,4 @@
-"""Nodes and pods of the Kubernetes API, only the fields that are needed: an eighth of what plain dicts take.
+"""Objects of the Kubernetes API, only the fields that are needed: an eighth of what plain dicts take.
 
 Read from the API's own JSON; what is not named here is skipped by the decoder and never built.
 """
@@ -6,9 +6,10 @@ Read from the API's own JSON; what is not named here is skipped by the decoder a
 import msgspec
 
 
-class Owner(msgspec.Struct, gc=False):
-    """Who made a pod."""
+class Owner(msgspec.Struct, gc=False, rename="camel"):
+    """Who made an object."""
 
+    api_version: str = ""
     kind: str = ""
     name: str = ""
     uid: str = ""
@@ -25,6 +26,9 @@ class Meta(msgspec.Struct, rename="camel"):
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
     owner_references: list[Owner] | None = None
+    creation_timestamp: str = ""
+    deletion_timestamp: str | None = None
+    """Set: it is being deleted."""
 
 
 class Resources(msgspec.Struct):
@@ -44,6 +48,7 @@ class PodSpec(msgspec.Struct, rename="camel"):
     """Where a pod runs and what it asks for."""
 
     node_name: str = ""
+    priority: int | None = None
     containers: list[Container] = []
     init_containers: list[Container] | None = None
 
@@ -62,6 +67,24 @@ class Pod(msgspec.Struct):
     status: PodStatus | None = None
 
 
+class Condition(msgspec.Struct, gc=False, rename="camel"):
+    """One thing that is said of a node."""
+
+    type: str = ""
+    status: str = ""
+    """`True`, `False` or `Unknown`."""
+    last_transition_time: str | None = None
+
+
+class Taint(msgspec.Struct, gc=False, rename="camel"):
+    """What keeps pods off a node."""
+
+    key: str = ""
+    value: str = ""
+    effect: str = ""
+    time_added: str | None = None
+
+
 class NodeInfo(msgspec.Struct):
     """What the node says of itself."""
 
@@ -69,9 +92,11 @@ class NodeInfo(msgspec.Struct):
 
 
 class NodeStatus(msgspec.Struct, rename="camel"):
-    """What a node has."""
+    """What a node has, and how it is."""
 
     capacity: dict[str, str | int] | None = None
+    allocatable: dict[str, str | int] | None = None
+    conditions: list[Condition] | None = None
     node_info: NodeInfo | None = None
 
 
@@ -79,6 +104,7 @@ class NodeSpec(msgspec.Struct):
     """Whether a node takes pods."""
 
     unschedulable: bool = False
+    taints: list[Taint] | None = None
 
 
 class Node(msgspec.Struct):
@@ -87,6 +113,48 @@ class Node(msgspec.Struct):
     metadata: Meta
     spec: NodeSpec | None = None
     status: NodeStatus | None = None
+
+
+class Requirement(msgspec.Struct):
+    """One expression of a label selector."""
+
+    key: str = ""
+    operator: str = ""
+    values: list[str] | None = None
+
+
+class Selector(msgspec.Struct, rename="camel"):
+    """Which labels it is about."""
+
+    match_labels: dict[str, str] | None = None
+    match_expressions: list[Requirement] | None = None
+
+
+class BudgetSpec(msgspec.Struct):
+    """Whose pods a budget is about."""
+
+    selector: Selector | None = None
+    """Absent: no pod; empty: every pod of the namespace."""
+
+
+class BudgetStatus(msgspec.Struct, rename="camel"):
+    """What a budget allows now."""
+
+    disruptions_allowed: int = 0
+
+
+class Budget(msgspec.Struct):
+    """A PodDisruptionBudget."""
+
+    metadata: Meta
+    spec: BudgetSpec | None = None
+    status: BudgetStatus | None = None
+
+
+class Namespace(msgspec.Struct):
+    """A namespace: its labels are all that is wanted."""
+
+    metadata: Meta
 
 
 class ListMeta(msgspec.Struct, rename="camel"):

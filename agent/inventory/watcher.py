@@ -7,6 +7,7 @@ anything that cannot be trusted list anew. What a new list no longer has is gone
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -14,7 +15,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from agent.inventory.kube_api import Gone, KubeApi
-from agent.inventory.objects import Node, Page, Pod, Status, Told
+from agent.inventory.objects import Budget, Namespace, Node, Page, Pod, Status, Told
 from collectors.errors import FixConfiguration, RetryLater
 
 _log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ LONGEST_WAIT_SECONDS = 60.0
 SILENCE_SECONDS = 30.0
 """A watch is given up so long after the server should have ended it."""
 
-Object = TypeVar("Object", Node, Pod)
+Object = TypeVar("Object", Node, Pod, Budget, Namespace)
 
 
 @dataclass(slots=True)
@@ -55,9 +56,15 @@ class Watcher(Generic[Object]):
     page: int = 500
     watch_seconds: float = 240.0
     jitter: Callable[[], float] = random.random
+    clock: Callable[[], int] = time.time_ns
+    """Unix ns; only for `heard_ns`."""
     counts: WatcherCounts = field(default_factory=WatcherCounts)
     problem: str = ""
     """Why it does not keep up now, in one line; empty while it does."""
+    complete: bool = False
+    """Whether it has been listed whole, once at least."""
+    heard_ns: int = 0
+    """When the API server last said something here (a bookmark too), by `clock`."""
     _uids: set[str] = field(default_factory=set)
 
     def run(self, stop: threading.Event) -> None:
@@ -104,6 +111,7 @@ class Watcher(Generic[Object]):
             self.drop(uid, "no longer in the cluster")
         self._uids = seen
         self.counts.lists += 1
+        self.complete, self.heard_ns = True, self.clock()
         if not page.metadata.resource_version:
             raise RetryLater(
                 f"{self.api.url}{self.path}: a list without a version to watch from; tried again by itself"
@@ -120,6 +128,7 @@ class Watcher(Generic[Object]):
         }
         self.counts.watches += 1
         for line in self.api.lines(self.path, query, self.watch_seconds + SILENCE_SECONDS):
+            self.heard_ns = self.clock()
             try:
                 told = msgspec.json.decode(line, type=Told)
             except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):

@@ -21,6 +21,7 @@ from agent.access.authorise import Identity, Role
 from agent.access.hosts import LOOPBACK_NAMES, HostList, host_name
 from agent.access.sessions import Sessions
 from agent.access.tokens import open_tokens
+from agent.cluster.view import cluster_of
 from agent.inventory.feed import feed_of
 from agent.server.agent import Agent
 from agent.server.app import ASGI
@@ -144,7 +145,7 @@ def run(
             HostList((*settings.listen.hosts, *(() if _is_any(host) else (host,)))),
             secure_cookies=bool(settings.listen.tls_certificate) or settings.listen.behind_tls_proxy,
         )
-        feed = feed_of(settings.inventory, dict(os.environ))
+        feed = feed_of(settings.inventory, dict(os.environ), cluster_of(settings, clock))
         store = open_store(settings.store.url or folder.store_url)
         try:
             if feed is not None:

@@ -227,7 +227,7 @@ def test_a_server_that_refuses_says_why_in_one_line_and_is_asked_again(server, r
     server.objects[NODES] = [node(1)]
     one = running()
     one.until(lambda i: bool(one.feed.problems))
-    assert "403 Forbidden: the agent may not list and watch this; grant it in its ClusterRole" in one.feed.problems[0]
+    assert "403 Forbidden: the agent may not read this; grant it in its ClusterRole" in one.feed.problems[0]
 
     server.refuse = 0
     one.until(lambda i: len(i.facts) == 1 and not one.feed.problems)

@@ -1,0 +1,32 @@
+"""What people say by what they do to nodes: a cordon of theirs, an uncordon of ours."""
+
+from agent.cluster.holders import PERSON
+from agent.cluster.read import cordoned_since_ns
+from agent.inventory.objects import Node
+from policies.cluster_view import OWN_CORDON, NodeView, Taken
+
+CORDON = "cordon_by_person"
+UNCORDON = "uncordon_by_person"
+
+
+def word_of(node: Node, now: NodeView, before: NodeView | None, now_ns: int) -> Taken | None:
+    """What a person has just said of a node; None where nothing new.
+
+    We cordon and uncordon together with our annotation, in one write. So a node that bears it and takes pods was
+    uncordoned by somebody else, and one that takes none, bears no annotation of ours and is held by no controller that
+    we know was cordoned by a person. Dated by the cordon's own taint, else by when it was seen: a word found at the
+    start is as fresh as it can be, so that a restart never makes us bolder.
+    """
+    if _uncordoned(now) and not (before is not None and _uncordoned(before)):
+        return Taken(now_ns, UNCORDON, node=now.uid)
+    if _cordoned(now) and not (before is not None and _cordoned(before)):
+        return Taken(min(cordoned_since_ns(node) or now_ns, now_ns), CORDON, node=now.uid)
+    return None
+
+
+def _uncordoned(node: NodeView) -> bool:
+    return OWN_CORDON in node.annotations and not node.unschedulable
+
+
+def _cordoned(node: NodeView) -> bool:
+    return node.unschedulable and node.held_by == PERSON
