@@ -74,6 +74,9 @@ class WatchSettings(_Group, frozen=True):
     """How often the agent looks whether a tick is due, seconds; the tick's own grid is the watch's."""
     spaces: Count = 64
     """Most pairs of origin and cluster at once; batches of one more get 503 until a replay has ended."""
+    test_as_live: bool = False
+    """Test cluster only: batches of origin `test` are taken for live, acting included. Refused unless the API server
+    (`inventory.kubernetes_url`) is on loopback."""
 
 
 class StoreSettings(_Group, frozen=True):

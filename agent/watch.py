@@ -15,7 +15,7 @@ from agent.jobs.book import JobBook
 from agent.jobs.record import AttemptRecord
 from agent.learning import Fits, InlineFits
 from collectors.errors import GiveUp
-from collectors.model import Batch, Event, EventKind, Origin
+from collectors.model import LIVE_ONLY, Batch, Event, EventKind, Origin
 from detectors.correlation.correlator import Correlator
 from detectors.engine import Engine
 from detectors.frame import NS
@@ -69,11 +69,13 @@ class Watch:
         *,
         rules: Iterable[Compiled] | None = None,
         mode: Mode = Mode.AUDIT,
+        as_live: frozenset[Origin] = LIVE_ONLY,
         depth: int = 10,
         fits: Fits | None = None,
         told: Callable[[Inventory, int], object] | None = None,
     ) -> None:
-        """`rules` default to the policy that ships. `depth`: looks kept a GPU (`detectors.engine.Engine`).
+        """`rules` default to the policy that ships; `as_live`: origins that may be acted on. `depth`:
+        looks kept a GPU (`detectors.engine.Engine`).
 
         `fits`: where models are learnt, within the tick by default. `told`: called at each tick with the inventory
         and now, to tell it what others than collectors know.
@@ -82,7 +84,7 @@ class Watch:
         self._told = told
         self.engine = Engine(origin, depth)
         self.correlator = Correlator(cluster)
-        self.policy = PolicyEngine(tuple(rules) if rules is not None else default_rules(), mode)
+        self.policy = PolicyEngine(tuple(rules) if rules is not None else default_rules(), mode, as_live)
         self.jobs = JobBook(origin)
         self._events: list[Event] = []
         self._words: deque[tuple[Word, int]] = deque()

@@ -8,7 +8,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
-from collectors.model import Origin
+from collectors.model import LIVE_ONLY, Origin
 from detectors.correlation import cause_words, where
 from detectors.model import Finding, Incident, IncidentState, Inventory
 from policies.facts import WITNESS, Facts, gather
@@ -47,8 +47,12 @@ _UNDO: dict[ActionKind, str] = {
 class PolicyEngine:
     """Applies a policy's rules to incidents. The first rule that matches decides."""
 
-    def __init__(self, rules: Sequence[Compiled], mode: Mode = Mode.AUDIT) -> None:
+    def __init__(
+        self, rules: Sequence[Compiled], mode: Mode = Mode.AUDIT, as_live: frozenset[Origin] = LIVE_ONLY
+    ) -> None:
+        """`as_live`: origins that are decided in this mode; all others in audit."""
         self.mode = mode
+        self._as_live = as_live
         self._rules = tuple(rules)
         self._last: OrderedDict[str, Decision] = OrderedDict()
         self._due_ns: dict[str, int] = {}
@@ -60,7 +64,7 @@ class PolicyEngine:
 
         `findings` must hold the incident's own and may hold others. `now_ns` is the agent's clock, Unix ns.
         """
-        facts = gather(incident, findings, inventory, now_ns)
+        facts = gather(incident, findings, inventory, now_ns, self._as_live)
         decision = self._decision(facts)
         last = self._last.get(incident.id)
         if last is not None and _essence(last) == _essence(decision):
@@ -132,14 +136,14 @@ class PolicyEngine:
         return None, problems
 
     def _mode(self, facts: Facts, rule: Rule) -> Mode:
-        return stricter(self.mode, rule.mode) if facts.incident.origin is Origin.LIVE else Mode.AUDIT
+        return stricter(self.mode, rule.mode) if facts.as_live else Mode.AUDIT
 
     def _nothing(self, facts: Facts, rule: str, reason: str) -> Decision:
         return Decision(
             id=_decision_id(facts),
             incident=facts.incident.id,
             rule=rule,
-            mode=self.mode if facts.incident.origin is Origin.LIVE else Mode.AUDIT,
+            mode=self.mode if facts.as_live else Mode.AUDIT,
             verdict=Verdict.NOTHING,
             actions=(),
             guards=(),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from collectors.kernel_log.xid_catalogue import XID_CATALOGUE
-from collectors.model import Subject, SubjectKind
+from collectors.model import LIVE_ONLY, Origin, Subject, SubjectKind
 from detectors.correlation import LAYERS, xid_codes
 from detectors.model import Finding, FindingKind, Incident, Inventory, Layer
 from policies.cel import CelType, Plain
@@ -85,6 +85,8 @@ class Facts:
     families: tuple[str, ...]
     """Independent sources, sorted."""
     now_ns: int
+    as_live: bool = True
+    """Whether the agent takes the incident's origin for live: only then may anything be done (G2)."""
 
     @property
     def root(self) -> Finding | None:
@@ -116,7 +118,13 @@ class Facts:
         }
 
 
-def gather(incident: Incident, findings: Sequence[Finding], inventory: Inventory, now_ns: int) -> Facts:
+def gather(
+    incident: Incident,
+    findings: Sequence[Finding],
+    inventory: Inventory,
+    now_ns: int,
+    as_live: frozenset[Origin] = LIVE_ONLY,
+) -> Facts:
     """Read the facts of one incident. `findings` may hold those of other incidents too."""
     held = {finding.id: finding for finding in findings}
     own = tuple(held[finding_id] for finding_id in incident.findings if finding_id in held)
@@ -132,6 +140,7 @@ def gather(incident: Incident, findings: Sequence[Finding], inventory: Inventory
         interrupted=bool(INTERRUPTIONS & set(incident.kinds)),
         families=_families(own, incident),
         now_ns=now_ns,
+        as_live=incident.origin in as_live,
     )
 
 

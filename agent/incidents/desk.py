@@ -14,7 +14,7 @@ from agent.store.rows import Feedback, Judgement
 from agent.store.store import Store
 from agent.watch import Watch
 from collectors.errors import GiveUp
-from collectors.model import Origin
+from collectors.model import LIVE_ONLY
 from detectors.correlation import Correlator, incident_id
 from detectors.model import Finding, Incident, IncidentState, Word, WordKind
 
@@ -49,7 +49,7 @@ class Desk:
 
     def snooze(self, incident: Incident, who: str, until_ns: int, now_ns: int, note: str = "") -> Incident:
         """Nothing more about it until then."""
-        if incident.origin is not Origin.LIVE:
+        if incident.origin not in (self._spaces.as_live if self._spaces is not None else LIVE_ONLY):
             raise Conflict(
                 f"{incident.id} is a {incident.origin.value}: it notifies nobody, and has a clock of its own"
             )

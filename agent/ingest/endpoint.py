@@ -31,7 +31,7 @@ from agent.ingest.commit import Entry, GroupCommit
 from agent.ingest.dedupe import Run, Seen, run_of
 from agent.ingest.placement import Placement, spoken_of
 from collectors.errors import GiveUp, RetryLater
-from collectors.model import Batch, Origin
+from collectors.model import LIVE_ONLY, Batch, Origin
 
 _log = logging.getLogger(__name__)
 
@@ -100,9 +100,11 @@ class IngestEndpoint:
         counts: IngestCounts | None = None,
         placement: Placement | None = None,
         clocks: ClockOffsets | None = None,
+        as_live: frozenset[Origin] = LIVE_ONLY,
     ) -> None:
         """`decode` raises GiveUp; `clock` gives Unix ns; `busy` says why nothing can be taken now, or is empty; `full`
-        tells whether there is no room for one more watch over that origin and cluster.
+        tells whether there is no room for one more watch over that origin and cluster; `as_live`:
+        origins whose clocks count.
         """
         self._access = access
         self._commit = commit
@@ -112,8 +114,9 @@ class IngestEndpoint:
         self._busy = busy
         self._full = full
         self._limits = limits
+        self._as_live = as_live
         self.counts = counts if counts is not None else IngestCounts()
-        self.placement = placement if placement is not None else Placement()
+        self.placement = placement if placement is not None else Placement(as_live=as_live)
         self.clocks = clocks if clocks is not None else ClockOffsets()
         self._under_way: dict[tuple[Run, int], asyncio.Future[None]] = {}
 
@@ -147,7 +150,7 @@ class IngestEndpoint:
         except GiveUp as error:
             raise _No(400, "malformed", str(error), "set it aside; collector and agent may differ in version") from None
         taken = await self._keep(identity, batch, body)
-        if batch.origin is Origin.LIVE:
+        if batch.origin in self._as_live:
             self._observe_clock(batch, headers.get(NOW_HEADER), now_ns)
         return taken
 
@@ -237,7 +240,7 @@ class IngestEndpoint:
             what = f"too many watches are open for one more, {batch.origin.value} of {node.cluster}"
             raise _No(503, "spaces", what, "end a replay, or raise watch.spaces", _BUSY_RETRY_SECONDS)
         ahead = (batch.sent_ns - now_ns) / _NANOSECONDS
-        if batch.origin is Origin.LIVE and ahead > self._limits.ahead_seconds:
+        if batch.origin in self._as_live and ahead > self._limits.ahead_seconds:
             what = f"the clock of {node} is {ahead:.0f} s ahead of the agent's"
             raise _No(422, "clock", what, "set the clock of that node, or of the agent")
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from collectors.model import Batch, Origin, Subject, SubjectKind
+from collectors.model import LIVE_ONLY, Batch, Origin, Subject, SubjectKind
 
 LAPSES_AFTER_SECONDS = 600.0
 """A card that its node has not spoken of for so long may have moved: whoever speaks of it next has it."""
@@ -14,7 +14,11 @@ PLACED = frozenset({SubjectKind.GPU, SubjectKind.NIC, SubjectKind.LINK})
 class Placement:
     """Cards to nodes, learnt from live batches that were accepted. Belongs to the event loop."""
 
-    def __init__(self, lapses_after_seconds: float = LAPSES_AFTER_SECONDS) -> None:
+    def __init__(
+        self, lapses_after_seconds: float = LAPSES_AFTER_SECONDS, as_live: frozenset[Origin] = LIVE_ONLY
+    ) -> None:
+        """`as_live`: origins whose word counts."""
+        self._as_live = as_live
         self._lapse_ns = int(lapses_after_seconds * 1_000_000_000)
         self._held: dict[Subject, tuple[Subject, int]] = {}
 
@@ -28,7 +32,7 @@ class Placement:
 
     def learn(self, batch: Batch, received_ns: int) -> None:
         """Note where an accepted batch says its cards are."""
-        if batch.origin is not Origin.LIVE:
+        if batch.origin not in self._as_live:
             return
         held = (batch.node, received_ns)
         for subject in batch.subjects:
@@ -37,7 +41,7 @@ class Placement:
 
     def misplaced(self, batch: Batch, now_ns: int) -> str:
         """What a batch of a collector bound to `batch.node` may not say, in one line; empty where all is well."""
-        if batch.origin is not Origin.LIVE:
+        if batch.origin not in self._as_live:
             return ""
         for subject in spoken_of(batch):
             if subject.kind is SubjectKind.NODE and subject != batch.node:

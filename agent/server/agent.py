@@ -20,6 +20,7 @@ from agent.ingest.dedupe import Seen, run_of
 from agent.ingest.endpoint import IngestCounts, IngestEndpoint, IngestLimits
 from agent.ingest.log import IngestLog
 from agent.server.app import ASGI, build_app
+from agent.server.as_live import as_live_of
 from agent.server.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from agent.server.data_folder import DataFolder
 from agent.server.history import History
@@ -69,7 +70,8 @@ class Agent:
             self._checkpoint = Checkpoint(seen=self._checkpoint.seen)
         self._written = self._checkpoint
         self.seen = Seen()
-        self.spaces = Spaces(make_watch, most=settings.watch.spaces)
+        as_live = as_live_of(settings)
+        self.spaces = Spaces(make_watch, most=settings.watch.spaces, as_live=as_live)
         self.keeper = Keeper(
             store,
             clock,
@@ -85,7 +87,7 @@ class Agent:
             self.keeper,
             clock,
             timer,
-            history=History(settings.store.readings_seconds),
+            history=History(settings.store.readings_seconds, as_live),
             sightings_seconds=settings.store.sightings_seconds,
         )
         self.commit = GroupCommit(self.log, clock, self._committed, window_seconds=settings.ingest.commit_seconds)
@@ -102,6 +104,7 @@ class Agent:
             limits=IngestLimits(
                 settings.ingest.body_bytes, settings.ingest.body_seconds, settings.ingest.ahead_seconds
             ),
+            as_live=as_live,
         )
         self.metrics = Metrics()
         register(self.metrics, self, access)

@@ -20,7 +20,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     position: int = 0
     """In the ingest log."""
     ticked_ns: dict[str, int] = {}
-    """Cluster to the time of its live watch's last tick that is stored, Unix ns."""
+    """Cluster (`agent.server.spaces.name_of`) to the time of its live watch's last tick that is stored, Unix ns."""
     seen: bytes = b""
     """`agent.ingest.dedupe.Seen.dump`, of this moment or later."""
     version: int = _VERSION

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from agent.store.chunks import ReadingsChunk
-from collectors.model import CATALOGUE, Batch, MetricType, Origin, Subject, Table
+from collectors.model import CATALOGUE, LIVE_ONLY, Batch, MetricType, Origin, Subject, Table
 
 _NANOSECONDS = 1_000_000_000
 _MOST_NOTED = 100_000
@@ -31,7 +31,9 @@ class History:
     Times are the node's own. What comes late, for a stretch handed out already, becomes a small chunk of its own.
     """
 
-    def __init__(self, chunk_seconds: float = 600.0) -> None:
+    def __init__(self, chunk_seconds: float = 600.0, as_live: frozenset[Origin] = LIVE_ONLY) -> None:
+        """`as_live`: origins whose times go on as the agent's clock does."""
+        self._as_live = as_live
         self._length_ns = int(chunk_seconds * _NANOSECONDS)
         self._open: dict[Series, _Stretch] = {}
         self._shift_ns: dict[str, int] = {}
@@ -72,7 +74,7 @@ class History:
         due = [
             series
             for series, stretch in self._open.items()
-            if series[0] is Origin.LIVE and stretch.begins_ns + self._length_ns <= now_ns
+            if series[0] in self._as_live and stretch.begins_ns + self._length_ns <= now_ns
         ]
         return self._take(due)
 

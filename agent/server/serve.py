@@ -25,6 +25,7 @@ from agent.cluster.view import cluster_of
 from agent.inventory.feed import feed_of
 from agent.server.agent import Agent
 from agent.server.app import ASGI
+from agent.server.as_live import as_live_of
 from agent.server.data_folder import DataFolder, write_file
 from agent.server.protocol import BoundedProtocol
 from agent.server.spaces import Watching
@@ -131,6 +132,7 @@ def run(
     `make_watch` and `routes` replace the real watch and those that are found in the packages of routes.
     """
     host, port = parse_address(settings.listen)
+    as_live = as_live_of(settings)
     folder = DataFolder(data)
     try:
         sessions = Sessions(
@@ -157,7 +159,7 @@ def run(
                 access,
                 clock=clock,
                 timer=time.perf_counter,
-                make_watch=make_watch or watch_maker(store, feed),
+                make_watch=make_watch or watch_maker(store, feed, as_live=as_live),
                 routes=routes,
             )
             server = server_for(agent.app, settings.listen)

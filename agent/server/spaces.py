@@ -1,7 +1,7 @@
 """One watch per (origin, cluster). Live, replay and test share nothing but the store.
 
 A live space goes by the agent's clock. What is not live goes by the times in its own batches, so that a replay gives
-the same findings whenever and however fast it is played.
+the same findings whenever and however fast it is played. On a test cluster a test is taken for live.
 """
 
 from collections.abc import Callable, Iterable
@@ -9,10 +9,16 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from agent.watch import Changes
-from collectors.model import Batch, EventKind, Origin
+from collectors.model import LIVE_ONLY, Batch, EventKind, Origin
 
 Key = tuple[Origin, str]
 """Origin and cluster."""
+
+
+def name_of(key: Key) -> str:
+    """What the checkpoint calls a space: the cluster, of what is not live with its origin on a line below."""
+    origin, cluster = key
+    return cluster if origin is Origin.LIVE else f"{cluster}\n{origin.value}"
 
 
 class Watching(Protocol):
@@ -37,6 +43,8 @@ class Space:
 
     key: Key
     watch: Watching
+    live: bool
+    """Whether it goes by the agent's clock."""
     now_ns: int = 0
     """Up to here it has looked, by its own clock, Unix ns."""
     heard_ns: int = 0
@@ -45,11 +53,6 @@ class Space:
     """Not live: spools that have begun and not said goodbye."""
     ended: bool = False
     """Not live: all have said goodbye. The next batch begins anew."""
-
-    @property
-    def live(self) -> bool:
-        """Whether it goes by the agent's clock."""
-        return self.key[0] is Origin.LIVE
 
     def advance(self, now_ns: int) -> Changes:
         """Run the ticks that are due; time never runs backwards."""
@@ -77,8 +80,15 @@ class Space:
 class Spaces:
     """All watches of this agent. Belongs to the worker thread; other threads may look up, not change."""
 
-    def __init__(self, make_watch: Callable[[Origin, str], Watching], *, most: int = 64) -> None:
-        """`make_watch` is given origin and cluster."""
+    def __init__(
+        self,
+        make_watch: Callable[[Origin, str], Watching],
+        *,
+        most: int = 64,
+        as_live: frozenset[Origin] = LIVE_ONLY,
+    ) -> None:
+        """`make_watch` is given origin and cluster; `as_live`: origins that go by the agent's clock."""
+        self.as_live = as_live
         self._make_watch = make_watch
         self._most = most
         self._spaces: dict[Key, Space] = {}
@@ -115,7 +125,7 @@ class Spaces:
                 ended = next((other.key for other in self.all() if other.ended), None)
                 if ended is not None:
                     del self._spaces[ended]
-            space = self._spaces[key] = Space(key, self._make_watch(*key))
+            space = self._spaces[key] = Space(key, self._make_watch(*key), key[0] in self.as_live)
         return space
 
     def renew(self, space: Space) -> None:

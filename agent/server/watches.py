@@ -9,25 +9,27 @@ from agent.server.spaces import Watching
 from agent.store.store import Store
 from agent.watch import Watch
 from collectors.errors import RetryLater
-from collectors.model import Origin
+from collectors.model import LIVE_ONLY, Origin
 from detectors.model import IncidentState
 
 _log = logging.getLogger(__name__)
 
 
-def watch_maker(store: Store, feed: InventoryFeed | None = None) -> Callable[[Origin, str], Watching]:
+def watch_maker(
+    store: Store, feed: InventoryFeed | None = None, *, as_live: frozenset[Origin] = LIVE_ONLY
+) -> Callable[[Origin, str], Watching]:
     """For `Spaces`. What is not live begins empty: it is played from its beginning.
 
-    `feed` tells the live watch over its cluster what file and Kubernetes API know.
+    `feed` tells the live watch over its cluster what file and Kubernetes API know; `as_live`: origins taken for live.
     """
 
     def make(origin: Origin, cluster: str) -> Watch:
-        live = origin is Origin.LIVE
+        live = origin in as_live
         told = feed.subscribe().apply if feed is not None and live and cluster == feed.settings.cluster else None
-        watch = Watch(origin, cluster, fits=BackgroundFits() if live else None, told=told)
-        if origin is Origin.LIVE:
+        watch = Watch(origin, cluster, fits=BackgroundFits() if live else None, told=told, as_live=as_live)
+        if live:
             try:
-                _restore(watch, store, cluster)
+                _restore(watch, store, origin, cluster)
             except RetryLater as error:
                 _log.error("the watch over %s begins without what was open before: %s", cluster, error)
         return watch
@@ -35,16 +37,16 @@ def watch_maker(store: Store, feed: InventoryFeed | None = None) -> Callable[[Or
     return make
 
 
-def _restore(watch: Watch, store: Store, cluster: str) -> None:
-    incidents, apart = store.restorable(cluster, Origin.LIVE)
+def _restore(watch: Watch, store: Store, origin: Origin, cluster: str) -> None:
+    incidents, apart = store.restorable(cluster, origin)
     findings = {
         finding.id: finding
         for finding in store.open_findings()
-        if finding.origin is Origin.LIVE and finding.subject.cluster == cluster
+        if finding.origin is origin and finding.subject.cluster == cluster
     }
     members = [id_ for incident in incidents for id_ in incident.findings]
     findings.update((finding.id, finding) for finding in store.findings(members))
     unresolved = [incident for incident in incidents if incident.state is not IncidentState.RESOLVED]
     decisions = [decision for incident in unresolved for decision in store.decisions(incident.id)]
-    attempts = store.attempts(cluster=cluster, origin=Origin.LIVE)
+    attempts = store.attempts(cluster=cluster, origin=origin)
     watch.restore(findings.values(), incidents, decisions, attempts, apart=apart)

@@ -18,11 +18,11 @@ from agent.server.checkpoint import Checkpoint
 from agent.server.history import History
 from agent.server.keeper import Keeper, Mark
 from agent.server.sightings import Sightings
-from agent.server.spaces import Spaces
+from agent.server.spaces import Spaces, name_of
 from agent.server.tally import Tally
 from agent.watch import TICK_S, Changes
 from collectors.errors import GiveUp
-from collectors.model import Batch, Origin
+from collectors.model import Batch
 
 _log = logging.getLogger(__name__)
 
@@ -179,11 +179,11 @@ class Worker:
                 self._spaces.renew(space)
 
     def _again(self, batch: Batch, record: Record, checkpoint: Checkpoint) -> None:
-        stored_ns = checkpoint.ticked_ns.get(batch.node.cluster, 0)
-        if batch.origin is not Origin.LIVE:
+        if batch.origin not in self._spaces.as_live:
             self.counts.replayed += 1
             self._receive(batch, record.received_ns)
             return
+        stored_ns = checkpoint.ticked_ns.get(name_of((batch.origin, batch.node.cluster)), 0)
         kept_ns = max(0, stored_ns - _KEPT_AFTER_SECONDS * _NANOSECONDS)
         if record.position < checkpoint.position:
             self._keeper.keep(chunks=self._history.add(batch, kept_ns))
@@ -197,7 +197,7 @@ class Worker:
 
     def _work_off(self, entry: Entry) -> None:
         self.counts.batches += 1
-        if entry.batch.origin is Origin.LIVE:
+        if entry.batch.origin in self._spaces.as_live:
             self._recent.append((entry.received_ns, entry.start))
         self._receive(entry.batch, entry.received_ns)
 
@@ -235,7 +235,7 @@ class Worker:
 
     def _mark(self) -> Mark:
         """What the newest batches said may not have been looked at: a restart begins with them."""
-        ticked_ns = {space.key[1]: space.now_ns for space in self._spaces.live()}
+        ticked_ns = {name_of(space.key): space.now_ns for space in self._spaces.live()}
         safe_ns = min(ticked_ns.values(), default=0) - OVERLAP_SECONDS * _NANOSECONDS
         while self._recent and self._recent[0][0] < safe_ns:
             self._recent.popleft()

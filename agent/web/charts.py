@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from agent.api.words import figure
 from agent.store.store import Store
-from collectors.model import CATALOGUE, MetricType, Origin, Subject, SubjectKind
+from collectors.model import CATALOGUE, MetricType, Subject, SubjectKind
 from detectors.model import Finding, Incident
 
 WIDTH, HEIGHT = 640, 150
@@ -51,13 +51,14 @@ class Chart:
 
 
 def charts_of(
-    store: Store, incident: Incident, findings: Sequence[Finding], peers: Sequence[Subject], now_ns: int
+    store: Store, incident: Incident, findings: Sequence[Finding], peers: Sequence[Subject], now_ns: int | None
 ) -> list[Chart]:
-    """At most MOST_CHARTS, in the order in which the evidence names their metrics. `peers` are drawn beside."""
+    """At most MOST_CHARTS, in the order in which the evidence names their metrics. `peers` are drawn beside; `now_ns`:
+    None for what has a clock of its own."""
     start = incident.since_ns - BEFORE_NS
     last = incident.resolved_ns or max(incident.updated_ns, incident.opened_ns)
     end = min(last + AFTER_NS, incident.since_ns + LONGEST_NS)
-    if incident.origin is Origin.LIVE:
+    if now_ns is not None:
         end = min(end, now_ns)
     made = []
     for metric, subjects in _wanted(incident, findings, peers):

@@ -21,6 +21,7 @@ from starlette.routing import Route
 
 from agent.access.authorise import Permission
 from agent.access.guard import csrf_token_of, identity_of, requires
+from agent.api.as_live import as_live_of
 from agent.api.operation import now_ns_of
 from agent.api.problem import Problem, problem_of
 from agent.api.words import ago, duration, figure, plain, utc
@@ -83,11 +84,8 @@ def respond(request: Request, view: View) -> Response:
         identity.name, identity.may(Permission.ACKNOWLEDGE), identity.may(Permission.ADMIN), csrf_token_of(request)
     )
     now_ns = now_ns_of(request)
-    text = (
-        environment()
-        .get_template(view.template)
-        .render({"viewer": viewer, "now_ns": now_ns, "here": request.url.path} | view.shows)
-    )
+    always = {"viewer": viewer, "now_ns": now_ns, "here": request.url.path, "as_live": as_live_of(request)}
+    text = environment().get_template(view.template).render(always | view.shows)
     return HTMLResponse(text, status_code=view.status, headers=HEADERS)
 
 

@@ -20,6 +20,11 @@ class Origin(StrEnum):
     TEST = "test"
 
 
+LIVE_ONLY: frozenset[Origin] = frozenset({Origin.LIVE})
+"""The origins that an agent takes for live: they go by its own clock, and may be acted on. On a test cluster `test` is
+one of them too (`watch.test_as_live`)."""
+
+
 class Table(msgspec.Struct, frozen=True, array_like=True):
     """Readings of some metrics of some subjects at some times, as one block.
 

@@ -3,7 +3,7 @@
 import pytest
 from policy_cases import JOB, NODE, SECOND, crash, ecc, evidence, finding, incident, inventory, xid
 
-from collectors.model import Origin
+from collectors.model import LIVE_ONLY, Origin
 from detectors.correlation import Correlator
 from detectors.model import FindingKind, IncidentState, Inventory, Severity
 from policies.engine import PolicyEngine
@@ -168,6 +168,15 @@ def test_what_is_not_live_is_decided_in_audit_also_by_an_agent_that_enforces(ori
     assert (decision.mode, decision.verdict) == (Mode.AUDIT, Verdict.WOULD_DO)
     assert not word(decision, "G2").allows
     assert f"the data are a {origin.value}, not live" in decision.reason
+
+
+def test_a_test_is_decided_in_the_agents_own_mode_where_the_agent_takes_it_for_live() -> None:
+    engine = PolicyEngine(default_rules(), Mode.ENFORCE, LIVE_ONLY | {Origin.TEST})
+
+    decision = decided(ecc("nvml", "kernel_log", origin=Origin.TEST), engine=engine)
+
+    assert (decision.mode, decision.origin) == (Mode.ENFORCE, Origin.TEST)
+    assert word(decision, "G2").allows
 
 
 @pytest.mark.parametrize(

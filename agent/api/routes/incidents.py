@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.advisor.explain import explain
+from agent.api.as_live import as_live_of
 from agent.api.explanation import ExplanationShape
 from agent.api.incident_shapes import ContextShape, CostShape, FeedbackShape, WordShape
 from agent.api.nearby import in_causal_order, nearby_events
@@ -81,7 +82,7 @@ def one_incident(call: Call[NoQuery]) -> IncidentDetail:
     incident = found(call)
     findings = in_causal_order(incident, call.store.findings(incident.findings))
     price, currency = prices_of(call.request)
-    now_ns = call.now_ns if incident.origin is Origin.LIVE else incident.updated_ns
+    now_ns = call.now_ns if incident.origin in as_live_of(call.request) else incident.updated_ns
     return IncidentDetail(
         incident=IncidentShape.of(incident),
         findings=[FindingShape.of(finding) for finding in findings],

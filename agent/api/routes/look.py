@@ -11,7 +11,6 @@ from agent.api.shapes import Figure, SubjectShape, figure_of
 from agent.incidents.look import look_at
 from agent.watch import Watch
 from collectors.errors import GiveUp
-from collectors.model import Origin
 from detectors.looks import LookRow, Verdict
 from detectors.model import FindingKind
 
@@ -70,7 +69,7 @@ def look(call: Call[LookQuery]) -> Look:
     running = [] if spaces is None else [space for space in spaces.live() if query.cluster in (None, space.key[1])]
     problem = "no live collector has sent anything yet, so no watch runs"
     for space in running:
-        if isinstance(space.watch, Watch) and space.key[0] is Origin.LIVE:
+        if isinstance(space.watch, Watch):
             try:
                 rows = look_at(space.watch, query.subject, call.now_ns)
             except GiveUp as error:

@@ -23,6 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--behind-tls-proxy", action="store_true", help="a proxy speaks TLS: plain HTTP is taken on any address"
     )
+    parser.add_argument(
+        "--treat-test-as-live",
+        action="store_true",
+        help="test cluster on loopback only: injected faults (origin test) are taken for live, acting included",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,8 +52,12 @@ def run(args: argparse.Namespace) -> int:
     if args.store:
         store = msgspec.structs.replace(store, url=args.store)
 
+    watch = settings.watch
+    if args.treat_test_as_live:
+        watch = msgspec.structs.replace(watch, test_as_live=True)
+
     serve(
-        msgspec.structs.replace(settings, listen=listen, store=store),
+        msgspec.structs.replace(settings, listen=listen, store=store, watch=watch),
         args.data or data_directory(),
         port_file=args.port_file,
         announce=lambda line: print(line, flush=True),

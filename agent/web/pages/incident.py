@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from agent.advisor.explain import Cause, explain
+from agent.api.as_live import as_live_of
 from agent.api.nearby import in_causal_order, nearby_events
 from agent.api.operation import now_ns_of
 from agent.api.prices import prices_of
@@ -16,7 +17,7 @@ from agent.store.store import Store
 from agent.web.charts import charts_of
 from agent.web.peers import inventory_of, peers_of
 from agent.web.render import View, page
-from collectors.model import Event, Origin
+from collectors.model import Event
 from detectors.model import Finding, Incident
 
 
@@ -72,7 +73,8 @@ def incident_page(request: Request) -> View:
     named: list[tuple[Finding, str]] = [(finding, where(finding.names, finding.subject)) for finding in findings]
     explanation = explain(incident, findings, decisions)
     inventory = inventory_of(request, incident)
-    until_ns = now_ns if incident.origin is Origin.LIVE else incident.updated_ns
+    live = incident.origin in as_live_of(request)
+    until_ns = now_ns if live else incident.updated_ns
     price, currency = prices_of(request)
     peers = peers_of(inventory, incident.subject) if inventory is not None else []
     shows = {
@@ -88,7 +90,7 @@ def incident_page(request: Request) -> View:
         "context": context_of(store, incident, until_ns),
         "words": store.said(incident.id),
         "feedback": store.feedback(incident.id),
-        "charts": charts_of(store, incident, findings, peers, now_ns),
+        "charts": charts_of(store, incident, findings, peers, now_ns if live else None),
         "events": [line_of(event, incident.since_ns) for event in nearby_events(store, incident, findings)],
     }
     return View("incident.html", shows)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from agent.api.as_live import as_live_of
 from agent.api.operation import now_ns_of
 from agent.store.rows import NodeSeen
 from agent.store.store import Store
@@ -41,8 +42,8 @@ class Row:
     worst: Severity | None
 
 
-def row_of(node: NodeSeen, findings: list[Finding], now_ns: int) -> Row:
-    """A node with its open findings."""
+def row_of(node: NodeSeen, findings: list[Finding], now_ns: int | None) -> Row:
+    """A node with its open findings. `now_ns`: None for what has a clock of its own."""
     by_gpu: dict[int, list[Finding]] = defaultdict(list)
     rest: list[Finding] = []
     for finding in findings:
@@ -56,7 +57,7 @@ def row_of(node: NodeSeen, findings: list[Finding], now_ns: int) -> Row:
         Square(index, worst_of(by_gpu[index]), tuple(sorted({finding.kind.value for finding in by_gpu[index]})))
         for index in range(count)
     ]
-    silent = node.origin is Origin.LIVE and now_ns - node.last_seen_ns > SILENT_NS
+    silent = now_ns is not None and now_ns - node.last_seen_ns > SILENT_NS
     return Row(node, squares, silent, rest, worst_of(findings))
 
 
@@ -72,7 +73,11 @@ def nodes_page(request: Request) -> View:
     by_node: dict[tuple[str, str, Origin], list[Finding]] = defaultdict(list)
     for finding in store.open_findings():
         by_node[finding.subject.cluster, finding.names.get("node", ""), finding.origin].append(finding)
-    rows = [row_of(node, by_node[node.cluster, node.name, node.origin], now_ns) for node in store.nodes()]
+    as_live = as_live_of(request)
+    rows = [
+        row_of(node, by_node[node.cluster, node.name, node.origin], now_ns if node.origin in as_live else None)
+        for node in store.nodes()
+    ]
     rows.sort(key=lambda row: (3 if row.worst is None else RANK[row.worst], not row.silent, row.node.name))
     jobs = sorted(store.jobs(), key=lambda job: -job.last_seen_ns)
     shows = {

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from agent.advisor.explain import explain
+from agent.api.as_live import as_live_of
 from agent.api.nearby import in_causal_order
 from agent.api.operation import now_ns_of
 from agent.api.words import where
@@ -54,9 +55,9 @@ def card_of(store: Store, incident: Incident) -> Card:
     return Card(incident, where(incident.names, incident.subject), cause, newest, findings)
 
 
-def fleet_of(store: Store, now_ns: int) -> Fleet:
-    """Live nodes only."""
-    nodes = [node for node in store.nodes() if node.origin is Origin.LIVE]
+def fleet_of(store: Store, now_ns: int, as_live: frozenset[Origin]) -> Fleet:
+    """Nodes of these origins only."""
+    nodes = [node for node in store.nodes() if node.origin in as_live]
     return Fleet(
         nodes=len(nodes),
         gpus=sum(node.gpus for node in nodes),
@@ -69,10 +70,11 @@ def overview(request: Request) -> View:
     """GET /"""
     store: Store = request.app.state.store
     store.wake(now_ns_of(request))
+    as_live = as_live_of(request)
     found = store.incidents(states=UNRESOLVED, limit=500)
     ordered = sorted(found, key=lambda incident: (RANK[incident.severity], -incident.since_ns))
-    live = [incident for incident in ordered if incident.origin is Origin.LIVE]
-    rest = [incident for incident in ordered if incident.origin is not Origin.LIVE]
+    live = [incident for incident in ordered if incident.origin in as_live]
+    rest = [incident for incident in ordered if incident.origin not in as_live]
     past = store.incidents(states=(IncidentState.RESOLVED,), limit=MOST_PAST)
     shows = {
         "title": f"({len(live)}) Watchstander" if live else "Watchstander",
@@ -81,7 +83,7 @@ def overview(request: Request) -> View:
         "other_cards": [card_of(store, incident) for incident in rest[:MOST_CARDS]],
         "past": [(incident, where(incident.names, incident.subject)) for incident in past],
         "counts": {severity: sum(i.severity is severity for i in live) for severity in RANK},
-        "fleet": fleet_of(store, now_ns_of(request)),
+        "fleet": fleet_of(store, now_ns_of(request), as_live),
     }
     return View("overview.html", shows)
 
