@@ -20,9 +20,9 @@ from detectors.correlation.correlator import Correlator
 from detectors.engine import Engine
 from detectors.frame import NS
 from detectors.model import Finding, Incident, IncidentState, Inventory, Word, WordKind
-from policies.engine import PolicyEngine
+from policies.engine import PolicyEngine, ViewOf
 from policies.model import Decision, Mode
-from policies.rules import Compiled, default_rules
+from policies.rules import Compiled, Policy, default_policy
 
 _log = logging.getLogger(__name__)
 
@@ -68,14 +68,17 @@ class Watch:
         cluster: str,
         *,
         rules: Iterable[Compiled] | None = None,
+        policy: Policy | None = None,
         mode: Mode = Mode.AUDIT,
         as_live: frozenset[Origin] = LIVE_ONLY,
+        view: ViewOf | None = None,
         depth: int = 10,
         fits: Fits | None = None,
         told: Callable[[Inventory, int], object] | None = None,
     ) -> None:
-        """`rules` default to the policy that ships; `as_live`: origins that may be acted on. `depth`:
-        looks kept a GPU (`detectors.engine.Engine`).
+        """`policy` defaults to the one that ships; `rules` alone take the guards' default settings. `as_live`:
+        origins that may be acted on. `view`: what is known of the cluster, asked at each decision. `depth`: looks kept
+        a GPU (`detectors.engine.Engine`).
 
         `fits`: where models are learnt, within the tick by default. `told`: called at each tick with the inventory
         and now, to tell it what others than collectors know.
@@ -84,7 +87,8 @@ class Watch:
         self._told = told
         self.engine = Engine(origin, depth)
         self.correlator = Correlator(cluster)
-        self.policy = PolicyEngine(tuple(rules) if rules is not None else default_rules(), mode, as_live)
+        policy = policy or (Policy(tuple(rules)) if rules is not None else default_policy())
+        self.policy = PolicyEngine(policy.rules, mode, as_live, guards=policy.guards, view=view)
         self.jobs = JobBook(origin)
         self._events: list[Event] = []
         self._words: deque[tuple[Word, int]] = deque()
@@ -164,6 +168,7 @@ class Watch:
         self._incidents.update((i.id, i) for i in incidents)
         self.correlator.restore(incidents, findings, apart)
         self.policy.restore(decisions)
+        self.policy.again(incident.id for incident in incidents)
         self.jobs.restore(jobs, findings, self.engine.inventory)
 
     def _listen(self, now_ns: int) -> list[Incident]:
@@ -201,6 +206,7 @@ class Watch:
             decision = self.policy.decide(incident, findings, self.engine.inventory, now_ns)
             if decision is not None:
                 changes.decisions.append(decision)
+        changes.decisions += self.policy.undo_due(now_ns)
 
     def _forget(self, now_ns: int) -> None:
         over = [i for i in self._incidents.values() if i.resolved_ns and now_ns - i.resolved_ns > REMEMBER_NS]

@@ -1,61 +1,103 @@
 """Incidents in, decisions out. Nothing here touches a cluster.
 
 Every decision says in a sentence what would be done and why, or why nothing. The decision to do nothing is one too.
+With a view of the cluster a decision comes with its plan: the steps, their targets by uid, and the digest that a person
+approves.
 """
 
 import base64
 import hashlib
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+import threading
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from collectors.model import LIVE_ONLY, Origin
-from detectors.correlation import cause_words, where
 from detectors.model import Finding, Incident, IncidentState, Inventory
-from policies.facts import WITNESS, Facts, gather
-from policies.guards import GUARDS, HOLDING, stricter
-from policies.model import Action, ActionKind, Decision, GuardWord, Mode, Verdict
-from policies.rules import Compiled, Rule
+from policies.agenda import Agenda
+from policies.around import Around, Crowds, Where
+from policies.attempt import Attempt, attempt_at
+from policies.cel import Plain
+from policies.cluster_view import ClusterView, Place, Taken
+from policies.explain import RuleWord, rule_words
+from policies.facts import Facts, gather
+from policies.guard_settings import GuardSettings
+from policies.guards import GuardContext, stricter
+from policies.history import times
+from policies.model import Decision, Mode, Verdict
+from policies.plan import Plan, StepKind
+from policies.rules import Compiled, Policy, Rule
+from policies.sentences import sentence, what
+from policies.under_way import UnderWay, pending_of
+from policies.undo import UndoBook
 
 REMEMBERED = 10_000
-"""Incidents whose last decision is kept, so that nothing is decided twice. Beyond it the oldest are forgotten."""
+"""Resolved incidents whose last decision is kept, so that nothing is decided twice. The oldest are forgotten."""
+MOST_AGAIN = 500
+"""Incidents decided again by themselves in one tick; the others have their turn in the next ones."""
+AGAIN_SECONDS = 10
+"""A guard's no is asked again after so long."""
+ASK_AGAIN_SECONDS = 30
+"""What a person is asked for is planned anew after so long: pods come and go, and the digest with them."""
+NS = 1_000_000_000
 
-_VERB: dict[ActionKind, str] = {
-    ActionKind.NOTIFY: "tell people",
-    ActionKind.CORDON: "cordon node {name}",
-    ActionKind.TAINT: "taint node {name}",
-    ActionKind.LABEL: "label node {name}",
-    ActionKind.CONDITION: "set a condition on node {name}",
-    ActionKind.EVICT: "evict the pods of node {name}",
-    ActionKind.RESTART_JOB: "restart job {name}",
-    ActionKind.RESET_GPU: "have the GPU reset on node {name}",
-    ActionKind.REBOOT_NODE: "have node {name} rebooted",
-}
-
-_UNDO: dict[ActionKind, str] = {
-    ActionKind.NOTIFY: "",
-    ActionKind.CORDON: "uncordon node {name}",
-    ActionKind.TAINT: "remove the taint from node {name}",
-    ActionKind.LABEL: "remove the label from node {name}",
-    ActionKind.CONDITION: "clear the condition of node {name}",
-    ActionKind.EVICT: "none: evicted pods are scheduled anew by their owners",
-    ActionKind.RESTART_JOB: "none: the job goes on from its last checkpoint",
-    ActionKind.RESET_GPU: "none: a reset is over when it is done",
-    ActionKind.REBOOT_NODE: "none: a reboot is over when it is done",
-}
+ViewOf = Callable[[], ClusterView | None]
 
 
 class PolicyEngine:
-    """Applies a policy's rules to incidents. The first rule that matches decides."""
+    """Applies a policy's rules to incidents. The first rule that matches decides. Safe for threads."""
 
     def __init__(
-        self, rules: Sequence[Compiled], mode: Mode = Mode.AUDIT, as_live: frozenset[Origin] = LIVE_ONLY
+        self,
+        rules: Sequence[Compiled],
+        mode: Mode = Mode.AUDIT,
+        as_live: frozenset[Origin] = LIVE_ONLY,
+        *,
+        guards: GuardSettings | None = None,
+        view: ViewOf | None = None,
     ) -> None:
-        """`as_live`: origins that are decided in this mode; all others in audit."""
+        """`as_live`: origins that are decided in this mode; all others in audit, without a view. `view`: asked at each
+        decision; None, or a function that gives None: no cluster is known."""
         self.mode = mode
         self._as_live = as_live
-        self._rules = tuple(rules)
+        self._policy = Policy(tuple(rules), guards or GuardSettings())
+        self._view = view or (lambda: None)
         self._last: OrderedDict[str, Decision] = OrderedDict()
-        self._due_ns: dict[str, int] = {}
+        self._open: set[str] = set()
+        """Incidents that are not resolved: their decisions are never forgotten."""
+        self._facts: dict[str, tuple[Facts, Rule]] = {}
+        """Of incidents whose last decision has a plan."""
+        self._ripe_ns: dict[str, int] = {}
+        self._agenda = Agenda()
+        self._crowds = Crowds()
+        self._under_way = UnderWay()
+        self._undo = UndoBook()
+        self._failed: dict[str, str] = {}
+        """Digest of a plan that failed, to why: the very same is not tried again by itself."""
+        self._taken: tuple[int, tuple[Taken, ...]] = (-1, ())
+        self._inbox: deque[tuple[str, str, str]] = deque()
+        self._lock = threading.RLock()
+        self.refusals: Counter[str] = Counter()
+        """Decisions that a guard refused, by its id, since the start."""
+        self.verdicts: Counter[str] = Counter()
+        """Decisions by verdict, since the start."""
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self._policy
+
+    def adopt(self, policy: Policy) -> None:
+        """Decide by another policy from now on; open incidents are due at once. From any thread."""
+        with self._lock:
+            self._policy = policy
+            self.again(self._open)
+
+    def again(self, incidents: Iterable[str]) -> None:
+        """These are due at once, though nothing about them has changed: after a restart, say."""
+        with self._lock:
+            for incident in incidents:
+                self._agenda.put(incident, 0)
 
     def decide(
         self, incident: Incident, findings: Sequence[Finding], inventory: Inventory, now_ns: int
@@ -64,65 +106,287 @@ class PolicyEngine:
 
         `findings` must hold the incident's own and may hold others. `now_ns` is the agent's clock, Unix ns.
         """
-        facts = gather(incident, findings, inventory, now_ns, self._as_live)
-        decision = self._decision(facts)
-        last = self._last.get(incident.id)
-        if last is not None and _essence(last) == _essence(decision):
-            return None
-        self._last[incident.id] = decision
-        self._last.move_to_end(incident.id)
-        while len(self._last) > REMEMBERED:
-            self._due_ns.pop(self._last.popitem(last=False)[0], None)
-        return decision
+        with self._lock:
+            self._listen(now_ns)
+            facts = gather(incident, findings, inventory, now_ns, self._as_live)
+            decision = self._decision(facts)
+            if decision is None:
+                return None
+            last = self._last.get(incident.id)
+            if last is not None and _essence(last) == _essence(decision):
+                return None
+            self._remember(decision)
+            self.verdicts[decision.verdict.value] += 1
+            return decision
 
     def due(self, now_ns: int) -> tuple[str, ...]:
-        """Incidents whose rule has waited long enough (G11) since it said no: decide them again though unchanged."""
-        return tuple(sorted(incident for incident, due_ns in self._due_ns.items() if now_ns >= due_ns))
+        """Incidents to decide again though unchanged: a wait is over, a guard may have let go, an ask wants renewal."""
+        with self._lock:
+            self._listen(now_ns)
+            return tuple(sorted(self._agenda.due(now_ns, MOST_AGAIN)))
+
+    def undo_due(self, now_ns: int) -> list[Decision]:
+        """Decisions to take back what no open incident asks for any more; each a plan of its own."""
+        view = self._view()
+        if view is None:
+            return []
+        with self._lock:
+            self._listen(now_ns)
+            for incident in self._under_way.seen(self._lately(view, now_ns), now_ns):
+                if incident in self._open:
+                    self._agenda.put(incident, now_ns)
+            made = self._undo.decide(view, self._lately(view, now_ns), self._policy, self.mode, now_ns)
+            self.verdicts.update(decision.verdict.value for decision in made)
+            return made
+
+    def plan_ended(self, plan_id: str, *, failed_because: str = "") -> None:
+        """A plan is over. From any thread. `failed_because`: it failed, and the very same is not tried again."""
+        self._inbox.append((plan_id, "ended", failed_because))
+
+    def plan_began(self, plan: Plan) -> None:
+        """A plan was approved and begins: others count it from now on. From any thread."""
+        with self._lock:
+            held = self._facts.get(plan.incident)
+            if held is not None and not plan.undoes and self._under_way.plan(plan.incident) != plan:
+                self._begin(plan, held[0])
+
+    def context_for(
+        self,
+        plan: Plan,
+        now_ns: int,
+        *,
+        done: Iterable[int] = (),
+        approved_by: str = "",
+        beside: Iterable[Plan] = (),
+    ) -> GuardContext | None:
+        """What the guards are asked about a plan right before a step. From any thread.
+
+        `done`: indices of steps that were carried out or skipped. `beside`: plans that the view may not show yet. None:
+        its incident is not known here (yet), or it has no plan now: wait, or see `stands`.
+        """
+        with self._lock:
+            if plan.undoes:
+                return self._undo.context(
+                    plan, self._view(), self._policy, self.mode, now_ns, frozenset(done), approved_by
+                )
+            held = self._facts.get(plan.incident)
+            if held is None:
+                return None
+            facts, rule = held
+            return GuardContext(
+                facts=replace(facts, now_ns=now_ns),
+                rule=rule,
+                mode=self.mode,
+                now_ns=now_ns,
+                settings=self._policy.guards,
+                view=self._view(),
+                plan=plan,
+                around=self._around(facts, beside),
+                done=frozenset(done),
+                approved_by=approved_by,
+                ripe_ns=self._ripe_ns.get(plan.incident, 0) or plan.made_ns,
+            )
+
+    def stands(self, plan: Plan) -> str:
+        """Why a plan is no longer what is wanted; empty while it is. From any thread, to be asked between steps."""
+        with self._lock:
+            if plan.undoes:
+                return self._undo.stands(plan)
+            last = self._last.get(plan.incident)
+            if last is None:
+                return ""
+            if last.plan is None or last.plan.digest != plan.digest:
+                return f"decision {last.id} has taken its place: {last.reason}"
+            return "" if last.verdict in (Verdict.DO, Verdict.ASK) else f"decision {last.id}: {last.reason}"
+
+    def explain(
+        self, incident: Incident, findings: Sequence[Finding], inventory: Inventory, now_ns: int
+    ) -> tuple[list[RuleWord], Decision | None]:
+        """Every rule's word on an incident, and the last decision about it. Changes nothing."""
+        with self._lock:
+            facts = gather(incident, findings, inventory, now_ns, self._as_live)
+            return rule_words(self._policy.rules, facts, self._values(facts)), self._last.get(incident.id)
 
     def restore(self, decisions: Iterable[Decision]) -> None:
         """Take the last decisions from the store, oldest first, so that a restart does not decide anew.
 
-        A wait that was running is taken up when the incident is next decided: decide open incidents once after it.
+        Waits, crowds and plans under way are taken up when the incident is next decided: decide open incidents once
+        after it.
         """
-        for decision in decisions:
-            self._last[decision.incident] = decision
-            self._last.move_to_end(decision.incident)
+        with self._lock:
+            for decision in decisions:
+                plan = decision.plan
+                if plan is not None and plan.undoes:
+                    self._undo.restore(decision)
+                    continue
+                self._last[decision.incident] = decision
+                self._last.move_to_end(decision.incident)
+                if plan is not None and decision.verdict in (Verdict.DO, Verdict.ASK):
+                    self._undo.restore(decision)
 
-    def _decision(self, facts: Facts) -> Decision:
-        self._due_ns.pop(facts.incident.id, None)
-        if facts.incident.state is IncidentState.RESOLVED:
-            because = facts.incident.resolved_because or "its findings have cleared"
+    def _decision(self, facts: Facts) -> Decision | None:
+        incident = facts.incident
+        self._agenda.drop(incident.id)
+        if incident.state is IncidentState.RESOLVED:
+            self._over(facts)
+            because = incident.resolved_because or "its findings have cleared"
             return self._nothing(facts, "", f"nothing to do: the incident is resolved, {because}")
-        rule, problems = self._matching(facts)
+        self._open.add(incident.id)
+        view = self._view() if facts.as_live else None
+        rule, problems = self._matching(facts, view)
         note = "".join(f" (rule {name} could not be judged and counts as no: {why})" for name, why in problems)
         if rule is None:
-            return self._nothing(facts, "", f"nothing to do: no rule is about {_what(facts)}{note}")
-        actions, missing = _actions(facts, rule)
-        if not actions:
-            why = "; ".join(missing) or f"rule {rule.name} asks for no action"
-            return self._nothing(facts, rule.name, f"nothing to do: {_what(facts)}: {why}{note}")
-        guards = _guards(facts, rule, self.mode, actions)
-        refusing = [word for word in guards if not word.allows and word.guard not in HOLDING]
-        if any(word.guard == "G11" for word in refusing):
-            self._due_ns[facts.incident.id] = facts.incident.opened_ns + rule.wait_seconds * 1_000_000_000
-        left_out = f"; left out: {'; '.join(missing)}" if missing else ""
+            self._stand(facts, None)
+            return self._nothing(facts, "", f"nothing to do: no rule is about {what(facts)}{note}")
+        self._stand(facts, rule)
+        if self._goes_on(facts, rule):
+            return None
+        taken = self._lately(view, facts.now_ns) if view is not None else ()
+        attempt = attempt_at(
+            facts,
+            rule,
+            self.mode,
+            self._policy.guards,
+            view,
+            taken,
+            self._around(facts),
+            decision_id=_decision_id(facts),
+            ripe_ns=self._ripe_ns.get(incident.id, 0),
+        )
+        if not attempt.actions:
+            why = "; ".join(attempt.left_out) or f"rule {rule.name} asks for no action"
+            self._later(facts, rule, attempt)
+            return self._nothing(facts, rule.name, f"nothing to do: {what(facts)}: {why}{note}")
+        verdict = self._verdict(facts, rule, attempt)
+        self._settle(facts, rule, attempt, verdict)
+        left_out = f"; left out: {'; '.join(attempt.left_out)}" if attempt.left_out else ""
+        failed = self._failed.get(attempt.plan.digest, "") if attempt.plan is not None else ""
+        if failed and verdict is Verdict.REFUSED:
+            left_out += f"; the same plan failed before: {failed}"
         return Decision(
             id=_decision_id(facts),
-            incident=facts.incident.id,
+            incident=incident.id,
             rule=rule.name,
             mode=self._mode(facts, rule),
-            verdict=Verdict.REFUSED if refusing else Verdict.WOULD_DO,
-            actions=actions,
-            guards=guards,
-            reason=f"{_sentence(facts, actions, guards)}{left_out}{note}",
+            verdict=verdict,
+            actions=attempt.actions,
+            guards=attempt.words,
+            reason=f"{sentence(facts, verdict, attempt.actions, attempt.words)}{left_out}{note}",
             decided_ns=facts.now_ns,
-            origin=facts.incident.origin,
+            origin=incident.origin,
+            plan=attempt.plan,
         )
 
-    def _matching(self, facts: Facts) -> tuple[Rule | None, list[tuple[str, str]]]:
-        values = facts.values()
+    def _verdict(self, facts: Facts, rule: Rule, attempt: Attempt) -> Verdict:
+        if attempt.refusing:
+            return Verdict.REFUSED
+        mode = self._mode(facts, rule)
+        if mode is Mode.AUDIT:
+            return Verdict.WOULD_DO
+        if attempt.plan is None:
+            return Verdict.DO  # telling people touches nothing
+        if attempt.plan.digest in self._failed:
+            return Verdict.REFUSED
+        return Verdict.DO if mode is Mode.ENFORCE else Verdict.ASK
+
+    def _settle(self, facts: Facts, rule: Rule, attempt: Attempt, verdict: Verdict) -> None:
+        """What a decision means for the next ones."""
+        incident, now_ns = facts.incident.id, facts.now_ns
+        self.refusals.update(word.guard for word in attempt.all_refusing)
+        if attempt.ripe and attempt.plan is not None:
+            self._ripe_ns.setdefault(incident, now_ns)
+        else:
+            self._ripe_ns.pop(incident, None)
+        self._under_way.drop(incident)
+        if attempt.plan is not None:
+            self._facts[incident] = (facts, rule)
+            if verdict in (Verdict.DO, Verdict.ASK):
+                self._undo.note(attempt.plan)
+            if verdict is Verdict.DO:
+                self._begin(attempt.plan, facts)
+        self._later(facts, rule, attempt)
+
+    def _later(self, facts: Facts, rule: Rule, attempt: Attempt) -> None:
+        """When to look again though nothing changes."""
+        incident, now_ns = facts.incident, facts.now_ns
+        waits = any(word.guard == "G11" for word in attempt.refusing)
+        due = [incident.opened_ns + rule.wait_seconds * NS] if waits else []
+        if attempt.plan is not None and not waits:
+            held_up = attempt.refusing or attempt.all_refusing
+            due.append(now_ns + (AGAIN_SECONDS if held_up else ASK_AGAIN_SECONDS) * NS)
+        if attempt.again_ns:
+            due.append(attempt.again_ns)
+        if due:
+            self._agenda.put(incident.id, min(due))
+
+    def _goes_on(self, facts: Facts, rule: Rule) -> bool:
+        """Whether a plan is under way that is still what is wanted: it is not made anew at each of its own steps."""
+        plan = self._under_way.plan(facts.incident.id)
+        last = self._last.get(facts.incident.id)
+        if plan is None or last is None or last.plan is None or last.plan.digest != plan.digest:
+            return False
+        nodes = {step.target.uid for step in plan.steps if step.target.kind == "Node"}
+        still = nodes <= {place.subject.id for place in facts.places}
+        if plan.rule == rule.name and still:
+            self._agenda.put(facts.incident.id, facts.now_ns + ASK_AGAIN_SECONDS * NS)
+            self._facts[facts.incident.id] = (facts, rule)
+            return True
+        self._under_way.drop(facts.incident.id)
+        return False
+
+    def _begin(self, plan: Plan, facts: Facts) -> None:
+        slack = self._policy.guards.budgets.deadline_seconds + self._policy.guards.plan.checkpoint_seconds
+        self._under_way.begin(plan, facts.incident.kind.value, slack, facts.now_ns)
+
+    def _stand(self, facts: Facts, rule: Rule | None) -> None:
+        """Which nodes an open incident is about: they make crowds, and nothing done there is taken back."""
+        incident = facts.incident
+        touches = rule is not None and any(action.value != "notify" for action in rule.actions)
+        places = facts.places if touches and facts.as_live else ()
+        self._undo.stand(facts, frozenset(place.subject.id for place in places))
+        if places:
+            shown = ((p.subject.id, p.since_ns, _where(p.rack, p.domain)) for p in places)
+            self._crowds.note(incident.id, incident.kind.value, shown)
+        else:
+            self._crowds.drop(incident.id)
+
+    def _over(self, facts: Facts) -> None:
+        incident = facts.incident.id
+        self._open.discard(incident)
+        self._crowds.drop(incident)
+        self._under_way.drop(incident)
+        self._ripe_ns.pop(incident, None)
+        self._facts.pop(incident, None)
+        self._undo.over(facts)
+
+    def _around(self, facts: Facts, beside: Iterable[Plan] = ()) -> Around:
+        incident = facts.incident
+        window_ns = self._policy.guards.wave.window_seconds * NS
+        crowds = []
+        if facts.places:
+            place = facts.places[0]
+            where = _where(place.rack, place.domain)
+            since_ns = max(p.since_ns for p in facts.places) if facts.wave else place.since_ns
+            span_ns = window_ns + (since_ns - place.since_ns)
+            crowds = list(self._crowds.near(incident.kind.value, since_ns, where, span_ns))
+        pending = {one.plan: one for one in self._under_way.others(incident.id)}
+        for plan in beside:
+            if plan.incident != incident.id and not plan.undoes and plan.id not in pending:
+                kind = self._facts[plan.incident][0].incident.kind.value if plan.incident in self._facts else ""
+                pending[plan.id] = pending_of(plan, kind)
+        return Around(tuple(pending.values()), tuple(crowds))
+
+    def _lately(self, view: ClusterView, now_ns: int) -> tuple[Taken, ...]:
+        """What was done, read once a tick."""
+        if self._taken[0] != now_ns:
+            seconds = max(self._policy.guards.attempts.node_seconds, 7 * 86_400)
+            self._taken = (now_ns, tuple(view.taken(now_ns - seconds * NS)))
+        return self._taken[1]
+
+    def _matching(self, facts: Facts, view: ClusterView | None) -> tuple[Rule | None, list[tuple[str, str]]]:
+        values = self._values(facts, view)
         problems: list[tuple[str, str]] = []
-        for compiled in self._rules:
+        for compiled in self._policy.rules:
             rule = compiled.rule
             if rule.kinds and facts.incident.kind not in rule.kinds:
                 continue
@@ -135,10 +399,19 @@ class PolicyEngine:
                 return rule, problems
         return None, problems
 
+    def _values(self, facts: Facts, view: ClusterView | None = None) -> dict[str, Plain]:
+        attempts = 0
+        if view is not None and facts.node is not None:
+            taken, kind = self._lately(view, facts.now_ns), facts.incident.kind.value
+            kinds = (StepKind.CORDON, StepKind.RESET_GPU, StepKind.REBOOT_NODE)
+            attempts = sum(len(times(taken, step, facts.node.id, kind)) for step in kinds)
+        return facts.values(view, attempts)
+
     def _mode(self, facts: Facts, rule: Rule) -> Mode:
         return stricter(self.mode, rule.mode) if facts.as_live else Mode.AUDIT
 
     def _nothing(self, facts: Facts, rule: str, reason: str) -> Decision:
+        self._under_way.drop(facts.incident.id)
         return Decision(
             id=_decision_id(facts),
             incident=facts.incident.id,
@@ -152,56 +425,40 @@ class PolicyEngine:
             origin=facts.incident.origin,
         )
 
+    def _remember(self, decision: Decision) -> None:
+        self._last[decision.incident] = decision
+        self._last.move_to_end(decision.incident)
+        if len(self._last) - len(self._open) > REMEMBERED:
+            oldest = next((incident for incident in self._last if incident not in self._open), None)
+            if oldest is not None:
+                del self._last[oldest]
 
-def _essence(decision: Decision) -> tuple[Verdict, tuple[Action, ...], tuple[tuple[str, bool], ...]]:
+    def _listen(self, now_ns: int) -> None:
+        """What the executor has told of plans."""
+        while self._inbox:
+            plan_id, _, failed = self._inbox.popleft()
+            incident = self._under_way.end(plan_id)
+            last = self._last.get(incident)
+            if failed and last is not None and last.plan is not None:
+                self._failed[last.plan.digest] = failed
+            if incident in self._open:
+                self._agenda.put(incident, now_ns)
+
+
+def _essence(decision: Decision) -> tuple[object, ...]:
     """What must change to make a new decision. A guard's figures may move without changing its word."""
-    return decision.verdict, decision.actions, tuple((word.guard, word.allows) for word in decision.guards)
+    shown = decision.plan.digest if decision.plan is not None and decision.verdict in _TO_BE_DONE else ""
+    said = tuple((word.guard, word.allows) for word in decision.guards)
+    return decision.verdict, decision.actions, said, shown
+
+
+_TO_BE_DONE = (Verdict.DO, Verdict.ASK)
+
+
+def _where(rack: str, domain: str) -> tuple[Where, ...]:
+    return tuple((place, name) for place, name in ((Place.RACK, rack), (Place.DOMAIN, domain)) if name)
 
 
 def _decision_id(facts: Facts) -> str:
     digest = hashlib.sha256(f"{facts.incident.id}/{facts.now_ns}".encode()).digest()
     return "DEC-" + base64.b32encode(digest[:5]).decode("ascii")
-
-
-def _actions(facts: Facts, rule: Rule) -> tuple[tuple[Action, ...], list[str]]:
-    """The rule's actions with their targets, and why some have none."""
-    actions: list[Action] = []
-    missing: list[str] = []
-    for kind in rule.actions:
-        if kind is ActionKind.NOTIFY:
-            actions.append(Action(kind=kind, target=facts.incident.subject, target_name=""))
-            continue
-        of_job = kind is ActionKind.RESTART_JOB
-        target, name = (facts.job, facts.job_name) if of_job else (facts.node, facts.node_name)
-        words = kind.value.replace("_", " ")
-        if target is None:
-            missing.append(f"cannot {words}: no {'job' if of_job else 'node'} is known here")
-        elif of_job and not facts.interrupted:
-            missing.append(f"no need to {words}: job {name} has not been interrupted")
-        else:
-            actions.append(Action(kind=kind, target=target, target_name=name, undo=_UNDO[kind].format(name=name)))
-    return tuple(actions), missing
-
-
-def _guards(facts: Facts, rule: Rule, agent: Mode, actions: tuple[Action, ...]) -> tuple[GuardWord, ...]:
-    """What each guard says. Telling people touches nothing, so that only G2 has a word in it."""
-    if all(action.kind is ActionKind.NOTIFY for action in actions):
-        return (GUARDS["G2"](facts, rule, agent),)
-    return tuple(guard(facts, rule, agent) for guard in GUARDS.values())
-
-
-def _what(facts: Facts) -> str:
-    """The probable cause and its place: `uncorrectable memory error on GPU 3 of node a (rank 3)`."""
-    root = facts.root
-    if root is None:
-        return facts.incident.title
-    return f"{cause_words(root)} on {where(root)}"
-
-
-def _sentence(facts: Facts, actions: tuple[Action, ...], guards: tuple[GuardWord, ...]) -> str:
-    verbs = [_VERB[action.kind].format(name=action.target_name) for action in actions]
-    doing = verbs[0] if len(verbs) == 1 else f"{', '.join(verbs[:-1])} and {verbs[-1]}"
-    seen = " and ".join(WITNESS[family] for family in facts.families)
-    against = [word.reason for word in guards if not word.allows]
-    refused = f"; not done: {'; '.join(against)}" if against else ""
-    return f"would {doing}: {_what(facts)}{f', seen {seen}' if seen else ''}{refused}"
