@@ -100,6 +100,27 @@ class StoreSettings(_Group, frozen=True):
     """Resolved incidents and what belongs to them are kept so long, days; the audit is kept for good."""
 
 
+class KubernetesAccessSettings(_Group, frozen=True):
+    """Kubernetes identities beside tokens. docs/access.md explains."""
+
+    enabled: bool = False
+    """Ask the API server about tokens that are none of the agent's own; it is the one of `inventory.kubernetes_url`."""
+    audience: str = "watchstander"
+    """Audience of tokens made for this agent."""
+    api_server_audience: bool = True
+    """Take tokens that are meant for the API server too: those of people's kubeconfigs are."""
+    ingest_audience: str = "watchstander-ingest"
+    """Audience of collectors' tokens: they send batches of their pod's own node, and nothing else."""
+    remember_seconds: Annotated[float, Meta(gt=0, le=3600)] = 60.0
+    """How long an answer of the API server holds, seconds; so long a withdrawn right still works."""
+    remember_refusal_seconds: Annotated[float, Meta(gt=0, le=3600)] = 10.0
+    """How long its no holds, seconds."""
+    request_seconds: Annotated[float, Meta(gt=0, le=30)] = 5.0
+    """How long one question may take, seconds; then 503."""
+    approval_needs_kubernetes: bool = False
+    """Only people whom the API server knows may approve; a token of the agent's own may not."""
+
+
 class AccessSettings(_Group, frozen=True):
     """Who gets in. docs/access.md explains."""
 
@@ -111,6 +132,8 @@ class AccessSettings(_Group, frozen=True):
     """How long a login link works, seconds; it works once."""
     failures_per_minute: Count = 10
     """Wrong credentials from one address before the answer is 429."""
+    kubernetes: KubernetesAccessSettings = KubernetesAccessSettings()
+    """Kubernetes identities."""
 
 
 class PriceSettings(_Group, frozen=True):
@@ -239,10 +262,17 @@ class Described:
 def describe() -> Iterator[Described]:
     """Every setting with its default and its docstring, in order."""
     for group in msgspec.structs.fields(Settings):
-        texts = _field_docstrings(group.type)
-        for field in msgspec.structs.fields(group.type):
+        yield from _describe(group.name, group.type)
+
+
+def _describe(name: str, group: type) -> Iterator[Described]:
+    texts = _field_docstrings(group)
+    for field in msgspec.structs.fields(group):
+        if isinstance(field.default, _Group):
+            yield from _describe(f"{name}.{field.name}", field.type)
+        else:
             default = msgspec.json.encode(field.default).decode()
-            yield Described(f"{group.name}.{field.name}", default, texts.get(field.name, ""))
+            yield Described(f"{name}.{field.name}", default, texts.get(field.name, ""))
 
 
 def _field_docstrings(struct: type) -> dict[str, str]:

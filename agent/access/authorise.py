@@ -16,6 +16,8 @@ from enum import StrEnum
 
 import msgspec
 
+from policies.cluster.reviews import KubeUser
+
 
 class Permission(StrEnum):
     """What a door asks for."""
@@ -53,6 +55,10 @@ class NodeBinding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: str
 
 
+TOKEN_FILE = "a token of the agent's own"  # noqa: S105 - words
+TOKEN_REVIEW = "TokenReview"  # noqa: S105 - words
+
+
 class Identity(msgspec.Struct, frozen=True):
     """Somebody who has proved who they are."""
 
@@ -61,6 +67,12 @@ class Identity(msgspec.Struct, frozen=True):
     node: NodeBinding | None = None
     namespaces: tuple[str, ...] | None = None
     """None: all of them."""
+    by_namespace: tuple[tuple[str, tuple[Role, ...]], ...] = ()
+    """Where roles differ between namespaces: those of each; `roles` are then all of them together."""
+    proof: str = TOKEN_FILE
+    """How they proved it. A login link, and the session that it becomes, carry it on."""
+    user: KubeUser | None = None
+    """Who this is to the API server, where it was the API server that said so."""
 
     def may(self, permission: Permission) -> bool:
         """Whether any of its roles grants this, bindings aside."""
@@ -110,6 +122,11 @@ def authorise(identity: Identity | None, permission: Permission, target: Target 
         return _within_node(identity, target)
     if identity.node is not None:
         return Refused(f"{identity.name} is bound to node {identity.node.id} and may only send its batches")
+    if identity.by_namespace and target is not None and target.namespace:
+        held = dict(identity.by_namespace).get(target.namespace)
+        if held is not None and not any(permission in GRANTS[role] for role in held):
+            where = f"in namespace {target.namespace}"
+            return Refused(f"{identity.name} may not {permission.value} {where}; its roles there: {_listed(held)}")
     if identity.namespaces is not None and (target is None or target.namespace not in identity.namespaces):
         where = f"namespace {target.namespace}" if target and target.namespace else "what lies outside namespaces"
         return Refused(f"{identity.name} is limited to {_listed(identity.namespaces)} and may not reach {where}")

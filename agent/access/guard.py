@@ -102,7 +102,7 @@ async def _refusal(
     request: Request, permission: Permission, target: Callable[[Request], Target] | None
 ) -> Refused | None:
     access: Access = request.app.state.access
-    caller = access.caller(request.headers, address_of(request))
+    caller = await access.caller(request.headers, address_of(request))
     if isinstance(caller, Refused):
         return caller
     identity, session = caller

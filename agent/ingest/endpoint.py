@@ -12,7 +12,7 @@ else is `{"error": {"what", "where", "do"}}`:
 | 415 | not zstd | sets it aside |
 | 422 | of a live node whose clock is more than an hour ahead; of more than one cluster | sets it aside |
 | 429 | too many wrong credentials from there | waits |
-| 503 | disk full, or we are behind | waits `Retry-After`, tries again |
+| 503 | disk full, we are behind, or the API server that knows who this is is away | waits `Retry-After`, tries again |
 """
 
 import asyncio
@@ -138,7 +138,7 @@ class IngestEndpoint:
             raise _No(405, "method", f"{scope['method']} is not for this address", "POST a batch")
         now_ns = self._clock()
         headers = dict(scope["headers"])
-        identity = self._identify(scope, headers.get(b"authorization"))
+        identity = await self._identify(scope, headers.get(b"authorization"))
         if headers.get(b"content-encoding", b"").lower() != b"zstd":
             raise _No(415, "encoding", "Content-Encoding is not zstd", "send one zstd frame that states its size")
         why = self._busy()
@@ -159,12 +159,12 @@ class IngestEndpoint:
         there_ns = int(said) if said is not None and said.isdigit() and len(said) < 20 else batch.sent_ns
         self.clocks.observe(batch.node, there_ns, now_ns)
 
-    def _identify(self, scope: Scope, authorization: bytes | None) -> Identity:
+    async def _identify(self, scope: Scope, authorization: bytes | None) -> Identity:
         address = scope["client"][0] if scope.get("client") else "unknown"
-        found = self._access.by_token(authorization, address)
+        found = await self._access.by_token(authorization, address)
         said = found if isinstance(found, Refused) else authorise(found, Permission.INGEST)
         if isinstance(said, Refused):
-            word = {401: "credential", 429: "attempts"}.get(said.status, "role")
+            word = {401: "credential", 429: "attempts", 503: "identity"}.get(said.status, "role")
             raise _No(said.status, word, said.reason, said.do, said.retry_after_seconds)
         return said.identity
 

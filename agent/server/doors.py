@@ -29,7 +29,7 @@ async def readyz(request: Request) -> Response:
     problems: list[str] = request.app.state.health()
     text = "not ready\n" if problems else "ok\n"
     if problems and "authorization" in request.headers:
-        caller = access.caller(request.headers, address_of(request))
+        caller = await access.caller(request.headers, address_of(request))
         if not isinstance(caller, Refused) and not isinstance(authorise(caller[0], Permission.READ), Refused):
             text += "".join(f"{problem}\n" for problem in problems)
     return PlainTextResponse(text, status_code=503 if problems else 200, headers={"cache-control": "no-store"})

@@ -9,6 +9,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -19,9 +20,11 @@ from agent.access.access import Access
 from agent.access.attempts import FailedAttempts
 from agent.access.authorise import Identity, Role
 from agent.access.hosts import LOOPBACK_NAMES, HostList, host_name
+from agent.access.kubernetes import KubernetesIdentities
 from agent.access.sessions import Sessions
 from agent.access.tokens import open_tokens
-from agent.cluster.view import cluster_of
+from agent.cluster.connect import kube_client
+from agent.cluster.view import LiveCluster, cluster_of
 from agent.inventory.feed import feed_of
 from agent.server.agent import Agent
 from agent.server.app import ASGI
@@ -140,14 +143,16 @@ def run(
             link_seconds=settings.access.login_link_seconds,
             session_seconds=settings.access.session_seconds,
         )
+        cluster = cluster_of(settings, clock)
         access = Access(
             open_tokens(folder.token, settings.access.tokens),
             sessions,
             FailedAttempts(clock, settings.access.failures_per_minute),
             HostList((*settings.listen.hosts, *(() if _is_any(host) else (host,)))),
             secure_cookies=bool(settings.listen.tls_certificate) or settings.listen.behind_tls_proxy,
+            kubernetes=_kubernetes(settings, clock, cluster),
         )
-        feed = feed_of(settings.inventory, dict(os.environ), cluster_of(settings, clock))
+        feed = feed_of(settings.inventory, dict(os.environ), cluster)
         store = open_store(settings.store.url or folder.store_url)
         try:
             if feed is not None:
@@ -201,6 +206,26 @@ async def _serve(
         await server.serve(sockets=[listener])
     finally:
         await agent.stop()
+
+
+def _kubernetes(settings: Settings, clock: Clock, cluster: LiveCluster | None) -> KubernetesIdentities | None:
+    """Who people are to the API server, where the settings want it asked."""
+    if not settings.access.kubernetes.enabled:
+        return None
+
+    def node_uid(name: str) -> str:
+        node = cluster.node_named(name) if cluster is not None else None
+        return node.uid if node is not None else ""
+
+    seconds = settings.access.kubernetes.request_seconds
+    return KubernetesIdentities(
+        settings.access.kubernetes,
+        partial(kube_client, settings.inventory, os.environ, read_seconds=seconds),
+        clock,
+        cluster=settings.inventory.cluster,
+        namespaces=cluster.namespaces if cluster is not None else tuple,
+        node_uid=node_uid,
+    )
 
 
 def _on_signals(stop: Callable[[], None]) -> None:
