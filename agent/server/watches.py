@@ -20,13 +20,21 @@ def watch_maker(
 ) -> Callable[[Origin, str], Watching]:
     """For `Spaces`. What is not live begins empty: it is played from its beginning.
 
-    `feed` tells the live watch over its cluster what file and Kubernetes API know; `as_live`: origins taken for live.
+    `feed` tells the live watch over its cluster what file and Kubernetes API know, and has the view of that cluster
+    which guards ask; `as_live`: origins taken for live.
     """
 
     def make(origin: Origin, cluster: str) -> Watch:
         live = origin in as_live
-        told = feed.subscribe().apply if feed is not None and live and cluster == feed.settings.cluster else None
-        watch = Watch(origin, cluster, fits=BackgroundFits() if live else None, told=told, as_live=as_live)
+        own = feed if feed is not None and live and cluster == feed.settings.cluster else None
+        watch = Watch(
+            origin,
+            cluster,
+            fits=BackgroundFits() if live else None,
+            told=own.subscribe().apply if own is not None else None,
+            view=(lambda: own.cluster) if own is not None else None,
+            as_live=as_live,
+        )
         if live:
             try:
                 _restore(watch, store, origin, cluster)
