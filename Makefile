@@ -21,11 +21,12 @@ help: ## list the targets
 demo: $(AGENT) ## play two real recordings through the whole watch and show what it finds
 	$(BIN)/watchstander demo
 
-test: $(DEV) ## every test, with a real PostgreSQL and real processes
+test: $(DEV) ## every test, with a real PostgreSQL, a real Kubernetes control plane and real processes
+	$(BIN)/python -m testcluster build
 	$(BIN)/pytest -n 2 --dist loadgroup
 
 quick: $(DEV) ## the inner loop: no database server, no processes, under 60 s
-	$(BIN)/pytest -n 2 -m "not postgres and not slow" --hypothesis-profile=quick
+	$(BIN)/pytest -n 2 -m "not postgres and not slow and not cluster" --hypothesis-profile=quick
 
 check: $(DEV) ## ruff, mypy strict, import-linter
 	$(BIN)/ruff check .

@@ -5,6 +5,8 @@ No deadline and no complaint about slowness in either: a busy machine is no faul
 
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["cluster_fixtures"]
+
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.register_profile("full", PATIENT)
 settings.register_profile("quick", PATIENT, max_examples=20, stateful_step_count=20)

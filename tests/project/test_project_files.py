@@ -55,7 +55,7 @@ def test_no_file_mentions_somebody_s_machine_or_a_registry(pattern: re.Pattern[s
     assert [f"{path}: {found}" for path, text in texts if text for found in pattern.findall(text)] == []
 
 
-@pytest.mark.parametrize("package", PACKAGES)
+@pytest.mark.parametrize("package", [*PACKAGES, "testcluster"])
 def test_everything_public_has_a_docstring(package: str) -> None:
     found = [(name, node) for path in python_files(package) for name, node in definitions(path)]
 
@@ -63,7 +63,7 @@ def test_everything_public_has_a_docstring(package: str) -> None:
     assert len(found) > 20
 
 
-@pytest.mark.parametrize("package", PACKAGES)
+@pytest.mark.parametrize("package", [*PACKAGES, "testcluster"])
 def test_every_package_says_that_it_is_typed(package: str) -> None:
     assert Path(package, "py.typed") in tracked()
 
@@ -79,4 +79,4 @@ def test_every_marker_and_package_is_configured() -> None:
 
     assert list(PACKAGES) == config["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     assert list(PACKAGES) == config["tool"]["importlinter"]["root_packages"]
-    assert list(PACKAGES) == config["tool"]["mypy"]["packages"]
+    assert [*PACKAGES, "testcluster"] == config["tool"]["mypy"]["packages"]

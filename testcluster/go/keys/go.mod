@@ -1,0 +1,3 @@
+module watchstander.test/keys
+
+go 1.26.0
