@@ -17,9 +17,9 @@ def tables(admin: Admin) -> str:
         if phase(pod) not in ("Succeeded", "Failed"):
             node = pod["spec"].get("nodeName", "")
             taken[node] = taken.get(node, 0) + _gpus(pod)
-    lines = [("NODE", "STATUS", "GPUS TAKEN", "RACK", "TAINTS")]
+    lines: list[tuple[str, ...]] = [("NODE", "STATUS", "GPUS TAKEN", "RACK", "TAINTS")]
     lines += [_node(node, taken.get(node["metadata"]["name"], 0)) for node in nodes]
-    more = [("NAMESPACE", "POD", "STATUS", "NODE", "RESTARTED")]
+    more: list[tuple[str, ...]] = [("NAMESPACE", "POD", "STATUS", "NODE", "RESTARTED")]
     more += [_pod(pod) for pod in pods if pod["metadata"]["namespace"] not in SYSTEM_NAMESPACES]
     return f"{_aligned(lines)}\n\n{_aligned(more)}"
 
