@@ -24,6 +24,7 @@ from msgspec import Meta
 
 from agent.access.tokens import StaticToken
 from collectors.errors import FixConfiguration
+from policies.model import Mode
 
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
@@ -221,6 +222,18 @@ class ClusterSettings(_Group, frozen=True):
     """Node conditions that hold a node while `True`, beside those of docs/kubernetes.md: custom problem detectors."""
 
 
+class PolicySettings(_Group, frozen=True):
+    """What is decided about incidents, and how far the agent may go. docs/policies.md explains."""
+
+    file: str = ""
+    """The policy file; read anew when it changes, the old one stays in force while the new one is wrong. Empty: the
+    one that ships."""
+    mode: Mode = Mode.AUDIT
+    """How far the agent goes at most in the whole cluster: `audit`, `approve` or `enforce`; a rule may ask for less."""
+    look_seconds: Seconds = 2.0
+    """How often the file is looked at, seconds."""
+
+
 class Settings(_Group, frozen=True):
     """All of them."""
 
@@ -230,6 +243,7 @@ class Settings(_Group, frozen=True):
     store: StoreSettings = StoreSettings()
     access: AccessSettings = AccessSettings()
     prices: PriceSettings = PriceSettings()
+    policy: PolicySettings = PolicySettings()
     inventory: InventorySettings = InventorySettings()
     cluster: ClusterSettings = ClusterSettings()
 

@@ -87,6 +87,11 @@ class PolicyEngine:
         """The policy in force."""
         return self._policy
 
+    @property
+    def waiting(self) -> int:
+        """Incidents that will be decided again by themselves."""
+        return len(self._agenda)
+
     def adopt(self, policy: Policy) -> None:
         """Decide by another policy from now on; open incidents are due at once. From any thread."""
         with self._lock:

@@ -27,15 +27,17 @@ from agent.server.history import History
 from agent.server.keeper import Keeper
 from agent.server.metrics import Metrics
 from agent.server.own_metrics import register
+from agent.server.policy_file import PolicyFile
 from agent.server.spaces import Spaces, Watching
 from agent.server.worker import Worker
 from agent.settings import Settings
 from agent.store.rows import Retention
 from agent.store.store import Store
-from agent.watch import GRID_NS
+from agent.watch import GRID_NS, Watch
 from collectors.errors import GiveUp
 from collectors.model import Origin
 from collectors.wire import decode
+from policies.rules import Policy
 
 _log = logging.getLogger(__name__)
 
@@ -57,12 +59,18 @@ class Agent:
         timer: Callable[[], float],
         make_watch: Callable[[Origin, str], Watching],
         routes: list[Route] | None = None,
+        policy: PolicyFile | None = None,
     ) -> None:
-        """`clock` gives Unix ns, `timer` seconds that only measure. Opens the ingest log; starts nothing."""
+        """`clock` gives Unix ns, `timer` seconds that only measure. Opens the ingest log; starts nothing.
+
+        `policy`: the file that is followed from `start` on; its changes reach every watch.
+        """
         self._settings = settings
         self._folder = folder
         self._store = store
         self._clock = clock
+        self.policy = policy or PolicyFile()
+        self.policy.on_change(self._adopt)
         self.log = IngestLog(folder.ingest_log, segment_bytes=settings.ingest.segment_bytes)
         self._checkpoint = load_checkpoint(folder.checkpoint)
         if self._checkpoint.position > self.log.end:
@@ -118,6 +126,7 @@ class Agent:
             clock,
             ingest=self.ingest,
             health=self.problems,
+            remarks=self.remarks,
             metrics=self.metrics,
             routes=routes,
         )
@@ -132,6 +141,10 @@ class Agent:
         ]
         return [line for line in found if line]
 
+    def remarks(self) -> list[str]:
+        """What somebody should mend though the agent is fit for work, one line each."""
+        return [self.policy.problem] if self.policy.problem else []
+
     async def start(self) -> None:
         """Take up where the last run ended."""
         self._rebuild_seen()
@@ -141,6 +154,7 @@ class Agent:
         self._tasks = [
             asyncio.create_task(self._every(self._settings.watch.look_seconds, self._look)),
             asyncio.create_task(self._every(self._settings.store.checkpoint_seconds, self._save_checkpoint)),
+            asyncio.create_task(self._every(self._settings.policy.look_seconds, self._look_at_policy)),
         ]
 
     async def stop(self) -> None:
@@ -193,6 +207,14 @@ class Agent:
 
     async def _look(self) -> None:
         self.worker.pass_time(self.commit.settled_ns())
+
+    async def _look_at_policy(self) -> None:
+        await asyncio.to_thread(self.policy.poll)
+
+    def _adopt(self, policy: Policy) -> None:
+        for space in self.spaces.all():
+            if isinstance(space.watch, Watch):
+                space.watch.policy.adopt(policy)
 
     async def _save_checkpoint(self) -> None:
         checkpoint = self._new_checkpoint()

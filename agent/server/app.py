@@ -13,6 +13,7 @@ start with one that bears neither. Inside an endpoint
     request.app.state.settings   agent.settings.Settings
     request.app.state.clock      () -> Unix ns
     request.app.state.health     () -> list of reasons why the agent is not ready
+    request.app.state.remarks    () -> list of what somebody should mend though it is ready
     request.app.state.metrics    agent.server.metrics.Metrics
     request.state.identity       who is calling (agent.access.authorise.Identity)
     request.state.csrf_token     for forms
@@ -70,6 +71,7 @@ def build_app(
     *,
     ingest: ASGI | None = None,
     health: Callable[[], list[str]] = list,
+    remarks: Callable[[], list[str]] = list,
     metrics: Metrics | None = None,
     routes: list[Route] | None = None,
 ) -> ASGI:
@@ -79,6 +81,7 @@ def build_app(
     starlette = Starlette(routes=found, exception_handlers={HTTPException: _http_error})
     state = starlette.state
     state.settings, state.store, state.watches, state.access = settings, store, watches, access
+    state.remarks = remarks
     state.clock, state.health, state.metrics = clock, health, metrics if metrics is not None else Metrics()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -24,14 +24,16 @@ async def healthz(request: Request) -> Response:
 
 @public
 async def readyz(request: Request) -> Response:
-    """Whether the agent is fit for work. The reasons go to those who may read, as lines below the word."""
+    """Whether the agent is fit for work. Reasons, and what else should be mended, go to those who may read, as lines
+    below the word."""
     access: Access = request.app.state.access
     problems: list[str] = request.app.state.health()
     text = "not ready\n" if problems else "ok\n"
-    if problems and "authorization" in request.headers:
+    said = [*problems, *request.app.state.remarks()]
+    if said and "authorization" in request.headers:
         caller = await access.caller(request.headers, address_of(request))
         if not isinstance(caller, Refused) and not isinstance(authorise(caller[0], Permission.READ), Refused):
-            text += "".join(f"{problem}\n" for problem in problems)
+            text += "".join(f"{problem}\n" for problem in said)
     return PlainTextResponse(text, status_code=503 if problems else 200, headers={"cache-control": "no-store"})
 
 

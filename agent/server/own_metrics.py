@@ -1,10 +1,15 @@
 """Which numbers of the agent's parts stand in /metrics, and under which names."""
 
 from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from agent.access.access import Access
 from agent.server.metrics import Metrics, Sample, by, plain
+from agent.watch import Watch
+from policies.engine import PolicyEngine
+from policies.guards import GUARDS
+from policies.model import Verdict
 
 if TYPE_CHECKING:
     from agent.server.agent import Agent
@@ -15,6 +20,7 @@ def register(metrics: Metrics, agent: "Agent", access: Access) -> None:
     _ingest(metrics, agent)
     _watch(metrics, agent)
     _store(metrics, agent)
+    _policy(metrics, agent)
     metrics.counter(
         "watchstander_access_failures_total",
         "Wrong credentials presented.",
@@ -78,6 +84,41 @@ def _store(metrics: Metrics, agent: "Agent") -> None:
     gauge("watchstander_store_waiting_rows", "Rows not yet saved.", plain(lambda: keeper.waiting))
     gauge("watchstander_store_lag_seconds", "Age of the oldest row not yet saved.", plain(keeper.lag_seconds))
     gauge("watchstander_ready", "1 when /readyz says ok.", plain(lambda: not agent.problems()))
+
+
+def _policy(metrics: Metrics, agent: "Agent") -> None:
+    counter, gauge = metrics.counter, metrics.gauge
+    file = agent.policy
+
+    def engines() -> list[PolicyEngine]:
+        return [space.watch.policy for space in agent.spaces.live() if isinstance(space.watch, Watch)]
+
+    def summed(counts: Callable[[PolicyEngine], Counter[str]], words: Iterable[str]) -> list[tuple[str, float]]:
+        held = [counts(engine) for engine in engines()]
+        return [(word, float(sum(one[word] for one in held))) for word in words]
+
+    counter(
+        "watchstander_policy_reloads_total", "Policy files put in force after the start.", plain(lambda: file.reloads)
+    )
+    counter("watchstander_policy_refused_total", "Changed policy files found wrong.", plain(lambda: file.refused))
+    gauge(
+        "watchstander_policy_file_wrong", "1: the file is wrong, the old one holds.", plain(lambda: bool(file.problem))
+    )
+    counter(
+        "watchstander_policy_decisions_total",
+        "Decisions about live incidents, by verdict.",
+        by("verdict", lambda: summed(lambda engine: engine.verdicts, [verdict.value for verdict in Verdict])),
+    )
+    counter(
+        "watchstander_guard_refusals_total",
+        "Times that a guard said no to a live incident, by its id.",
+        by("guard", lambda: summed(lambda engine: engine.refusals, GUARDS)),
+    )
+    gauge(
+        "watchstander_policy_waiting",
+        "Live incidents to be decided again by themselves.",
+        plain(lambda: sum(engine.waiting for engine in engines())),
+    )
 
 
 def _open(counted: Counter[tuple[str, str]]) -> list[Sample]:

@@ -30,6 +30,7 @@ from agent.server.agent import Agent
 from agent.server.app import ASGI
 from agent.server.as_live import as_live_of
 from agent.server.data_folder import DataFolder, write_file
+from agent.server.policy_file import PolicyFile
 from agent.server.protocol import BoundedProtocol
 from agent.server.spaces import Watching
 from agent.server.watches import watch_maker
@@ -136,6 +137,7 @@ def run(
     """
     host, port = parse_address(settings.listen)
     as_live = as_live_of(settings)
+    policy = PolicyFile(settings.policy.file)
     folder = DataFolder(data)
     try:
         sessions = Sessions(
@@ -164,8 +166,10 @@ def run(
                 access,
                 clock=clock,
                 timer=time.perf_counter,
-                make_watch=make_watch or watch_maker(store, feed, as_live=as_live),
+                make_watch=make_watch
+                or watch_maker(store, feed, as_live=as_live, policy=policy, mode=settings.policy.mode),
                 routes=routes,
+                policy=policy,
             )
             server = server_for(agent.app, settings.listen)
             with bind(host, port) as listener:

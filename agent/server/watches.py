@@ -5,23 +5,30 @@ from collections.abc import Callable
 
 from agent.inventory.feed import InventoryFeed
 from agent.learning import BackgroundFits
+from agent.server.policy_file import PolicyFile
 from agent.server.spaces import Watching
 from agent.store.store import Store
 from agent.watch import Watch
 from collectors.errors import RetryLater
 from collectors.model import LIVE_ONLY, Origin
-from detectors.model import IncidentState
+from policies.model import Mode
 
 _log = logging.getLogger(__name__)
 
 
 def watch_maker(
-    store: Store, feed: InventoryFeed | None = None, *, as_live: frozenset[Origin] = LIVE_ONLY
+    store: Store,
+    feed: InventoryFeed | None = None,
+    *,
+    as_live: frozenset[Origin] = LIVE_ONLY,
+    policy: PolicyFile | None = None,
+    mode: Mode = Mode.AUDIT,
 ) -> Callable[[Origin, str], Watching]:
     """For `Spaces`. What is not live begins empty: it is played from its beginning.
 
     `feed` tells the live watch over its cluster what file and Kubernetes API know, and has the view of that cluster
-    which guards ask; `as_live`: origins taken for live.
+    which guards ask; `as_live`: origins taken for live. `policy` in `mode` decides what is taken for live; the rest is
+    decided by it in audit.
     """
 
     def make(origin: Origin, cluster: str) -> Watch:
@@ -34,6 +41,8 @@ def watch_maker(
             told=own.subscribe().apply if own is not None else None,
             view=(lambda: own.cluster) if own is not None else None,
             as_live=as_live,
+            policy=policy.policy if policy is not None else None,
+            mode=mode,
         )
         if live:
             try:
@@ -54,7 +63,7 @@ def _restore(watch: Watch, store: Store, origin: Origin, cluster: str) -> None:
     }
     members = [id_ for incident in incidents for id_ in incident.findings]
     findings.update((finding.id, finding) for finding in store.findings(members))
-    unresolved = [incident for incident in incidents if incident.state is not IncidentState.RESOLVED]
-    decisions = [decision for incident in unresolved for decision in store.decisions(incident.id)]
+    # those of resolved incidents too: what was done about them may have to be taken back
+    decisions = [decision for incident in incidents for decision in store.decisions(incident.id)]
     attempts = store.attempts(cluster=cluster, origin=origin)
     watch.restore(findings.values(), incidents, decisions, attempts, apart=apart)
