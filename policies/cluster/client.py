@@ -5,6 +5,7 @@ memory). Before every write the fence is asked: a leader that lost its lease whi
 """
 
 from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -24,9 +25,12 @@ MOST_BODY_BYTES = 64 * 2**20
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
+FIELD_MANAGER = "watchstander"
+"""Under this name the API server keeps which fields are ours (`metadata.managedFields`)."""
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_NAMED = frozenset({"POST", "PUT", "PATCH"})
 
 Json = dict[str, Any]
 
@@ -40,7 +44,11 @@ class Conflicted(RetryLater):
 
 
 class TooManyRequests(RetryLater):
-    """429: the API server is busy, or a PodDisruptionBudget allows no eviction now."""
+    """429: the API server is busy, or a PodDisruptionBudget allows no eviction now; `budget` is then its own words."""
+
+    def __init__(self, message: str, after_seconds: float | None = None, budget: str = "") -> None:
+        super().__init__(message, after_seconds)
+        self.budget = budget
 
 
 class Rejected(GiveUp):
@@ -69,6 +77,7 @@ class KubeClient:
         self._token_file = token_file
         self._fence = fence
         self._read_seconds = read_seconds
+        self._server_ns = 0
         self.url = str(configuration.host)
 
     @classmethod
@@ -106,6 +115,14 @@ class KubeClient:
             raise FixConfiguration(f"kubeconfig {path}: {' '.join(str(error).split())}") from None
         return cls(configuration, **more)
 
+    @property
+    def server_ns(self) -> int:
+        """The API server's own clock at its last answer, Unix ns, to a second; 0: it has not answered yet.
+
+        Times in objects (a deletion's deadline) are compared with this, not with ours: clocks differ.
+        """
+        return self._server_ns
+
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
         """Read an object or a list. Raises NotThere, Forbidden, RetryLater."""
         return self._ask("GET", path, query=query)
@@ -142,8 +159,11 @@ class KubeClient:
         if self._token_file is not None:
             headers["Authorization"] = f"Bearer {_token(self._token_file)}"
         auth = [] if self._token_file is not None else ["BearerToken"]
+        parameters = dict(query or {})
+        if fenced and method in _NAMED:
+            parameters.setdefault("fieldManager", FIELD_MANAGER)
         request = self._api.param_serialize(
-            method, path, query_params=list((query or {}).items()), header_params=headers, body=body, auth_settings=auth
+            method, path, query_params=list(parameters.items()), header_params=headers, body=body, auth_settings=auth
         )
         if method in _WRITES and fenced and self._fence is not None:
             self._fence()
@@ -153,13 +173,19 @@ class KubeClient:
             raw: bytes = answer.read() or b""  # type: ignore[no-untyped-call]
         except urllib3.exceptions.HTTPError as error:
             raise RetryLater(f"{where}: {_why(error)}; tried again by itself") from None
+        self._server_ns = _date_ns(answer.headers) or self._server_ns
         if not 200 <= answer.status < 300:
             raise _error(where, answer.status, raw, answer.headers)
         try:
             read = msgspec.json.decode(raw) if raw else {}
         except (msgspec.DecodeError, RecursionError) as error:
             raise RetryLater(f"{where}: not JSON ({error}); tried again by itself") from None
-        return read if isinstance(read, dict) else {}
+        if not isinstance(read, dict):
+            return {}
+        if read.get("kind") == "Status" and read.get("status") == "Failure":
+            # The Eviction API says so of a pod with two budgets, under a 201.
+            raise _error(where, int(read.get("code") or 500), raw, answer.headers)
+        return read
 
 
 def path_of(api_version: str, plural: str, namespace: str = "", name: str = "", sub: str = "") -> str:
@@ -177,30 +203,67 @@ def _token(path: Path) -> str:
 
 
 def _error(where: str, status: int, raw: bytes, headers: Mapping[str, str] | None) -> Exception:
-    message, reason = _status(raw)
-    line = f"{where}: {status} {reason} {message}".strip()
+    said = _Said.of(raw)
+    line = f"{where}: {status} {said.reason} {said.message}".strip()
     if status == 404:
         return NotThere(line)
-    if status == 409:
+    if status == 409 or (status == 422 and _TEST_FAILED in said.message):
         return Conflicted(line)
-    if status in (401, 403) and "admission webhook" not in message:
+    if status == 401 or (status == 403 and _NO_RIGHT in said.message):
         return Forbidden(f"{line}; grant it in the agent's role")
-    if status == 429:
-        return TooManyRequests(line, _retry_after(headers))
-    if status in (400, 403, 405, 415, 422) or (status == 500 and "denied the request" in message):
+    if status == 429 or (status == 500 and _TWO_BUDGETS in said.message):
+        return TooManyRequests(line, _retry_after(headers), said.budget)
+    if status in (400, 403, 405, 415, 422) or (status == 500 and "denied the request" in said.message):
         return Rejected(line)
     return RetryLater(f"{line}; tried again by itself", _retry_after(headers))
 
 
-def _status(raw: bytes) -> tuple[str, str]:
-    """Message and reason of a Status object, cut: both may hold text from outside."""
+_NO_RIGHT = " cannot "
+"""RBAC's own sentence: `User "x" cannot patch resource "nodes" in API group ""`. Every other 403 is admission's no
+(a webhook, a policy, a quota), which no role mends."""
+_TWO_BUDGETS = "more than one PodDisruptionBudget"
+"""Such a pod is never evicted until a person takes one of the budgets away: a budget that allows nothing."""
+_TEST_FAILED = "testing path "
+"""A JSON patch's `test` found something else than was read: the object has changed since."""
+
+
+class _Said(msgspec.Struct):
+    """A Status object, cut: it may hold text from outside."""
+
+    message: str = ""
+    reason: str = ""
+    budget: str = ""
+
+    @classmethod
+    def of(cls, raw: bytes) -> "_Said":
+        try:
+            read = msgspec.json.decode(raw)
+        except (msgspec.DecodeError, RecursionError):
+            return cls(raw[:200].decode("utf-8", "replace"))
+        if not isinstance(read, dict):
+            return cls()
+        details = read.get("details")
+        causes = details.get("causes") if isinstance(details, dict) else None
+        budgets = [
+            _cut(cause.get("message", ""))
+            for cause in (causes if isinstance(causes, list) else ())
+            if isinstance(cause, dict) and cause.get("reason") == "DisruptionBudget"
+        ]
+        message = _cut(read.get("message", ""))
+        if _TWO_BUDGETS in message:
+            budgets.append(message)
+        return cls(message, str(read.get("reason", ""))[:60], "; ".join(budgets))
+
+
+def _cut(text: object) -> str:
+    return " ".join(str(text).split())[:500]
+
+
+def _date_ns(headers: Mapping[str, str] | None) -> int:
     try:
-        read = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
-        return raw[:200].decode("utf-8", "replace"), ""
-    if not isinstance(read, dict):
-        return "", ""
-    return " ".join(str(read.get("message", "")).split())[:500], str(read.get("reason", ""))[:60]
+        return int(parsedate_to_datetime((headers or {}).get("Date", "")).timestamp()) * 1_000_000_000
+    except (ValueError, OverflowError):
+        return 0
 
 
 def _retry_after(headers: Mapping[str, str] | None) -> float | None:
