@@ -1,6 +1,6 @@
 """`checkpoint`: ask a job to save before it is moved (P1), through the API alone.
 
-A job that can save on demand says how, by the annotation `watchstander.io/checkpoint` on its top owner or its pods, which
+A job that can save on demand says how, by the annotation `watchstander.io/checkpoint` on its top owner or pods, which
 the step has as argument `how`. One way works through the API: `annotation`. Watchstander then sets
 `watchstander.io/checkpoint-requested` on the owner to a mark, and waits until whoever saves for the job sets
 `watchstander.io/checkpoint-done` to the same mark. Silence is no failure: the plan goes on, and says so.

@@ -207,7 +207,7 @@ def _error(where: str, status: int, raw: bytes, headers: Mapping[str, str] | Non
     line = f"{where}: {status} {said.reason} {said.message}".strip()
     if status == 404:
         return NotThere(line)
-    if status == 409 or (status == 422 and _TEST_FAILED in said.message):
+    if status == 409 or (status == 422 and any(one in said.message for one in _CHANGED)):
         return Conflicted(line)
     if status == 401 or (status == 403 and _NO_RIGHT in said.message):
         return Forbidden(f"{line}; grant it in the agent's role")
@@ -223,8 +223,9 @@ _NO_RIGHT = " cannot "
 (a webhook, a policy, a quota), which no role mends."""
 _TWO_BUDGETS = "more than one PodDisruptionBudget"
 """Such a pod is never evicted until a person takes one of the budgets away: a budget that allows nothing."""
-_TEST_FAILED = "testing path "
-"""A JSON patch's `test` found something else than was read: the object has changed since."""
+_CHANGED = ("the server rejected our request due to an error in our request", "metadata.uid: Invalid value")
+"""A JSON patch's `test` (the server says no more than that), or a merge patch's uid, found something else than was
+read: the object has changed since."""
 
 
 class _Said(msgspec.Struct):
@@ -239,7 +240,7 @@ class _Said(msgspec.Struct):
         try:
             read = msgspec.json.decode(raw)
         except (msgspec.DecodeError, RecursionError):
-            return cls(raw[:200].decode("utf-8", "replace"))
+            return cls(_cut(raw[:200].decode("utf-8", "replace")))
         if not isinstance(read, dict):
             return cls()
         details = read.get("details")

@@ -97,6 +97,8 @@ def _look_over(look: Look) -> _Found:
     for pod in pods_.pods_on(look.client, look.step.target.name):
         if (uids and pods_.uid(pod) not in uids) or (only == "gpus" and not pods_.holds_gpus(pod)):
             continue
+        if pods_.is_over(pod) and pods_.is_ending(pod):
+            continue  # its containers have ended, and the object is about to go
         why = pods_.left_because(pod)
         if not why and not pods_.controller(pod) and look.text("bare") != "evict":
             why = "without a controller"
