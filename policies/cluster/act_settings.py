@@ -25,5 +25,5 @@ class ActSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     templates: dict[str, Template] = {}
     """`reset_gpu`, `reboot_node` -> what is created for it. Without one the step is refused."""
     unproven: tuple[str, ...] = ()
-    """Kinds of jobs that are restarted though no running controller has been tried: PyTorchJob, RayJob, Job.volcano.
-    See docs/actions.md."""
+    """Kinds of jobs that are restarted though no running controller has been tried: PyTorchJob, RayJob, Job.volcano
+    and others; docs/actions.md has all."""

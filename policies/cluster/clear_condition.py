@@ -1,6 +1,6 @@
 """`clear_condition`: our own condition says healthy again, with an event. Arguments: those of `condition`."""
 
-from policies.cluster.condition import condition_of, set_condition, signed, tell, type_of
+from policies.cluster.condition import at_fault, condition_of, set_condition, signed, tell, type_of
 from policies.cluster.look import Look, anew_on_conflict, done, failed, skipped
 from policies.cluster.targets import gone, node_of
 from policies.journal import Progress
@@ -20,7 +20,7 @@ def verify(look: Look) -> Progress:
         return skipped(gone(look))
     kind = type_of(look)
     status = condition_of(node, kind).get("status", "gone")
-    if status == look.text("status", "False"):
+    if status == at_fault(kind):
         return failed(f"{look.step.target}: condition {kind}={status} was set again since; left so")
     return done(f"{look.step.target}: condition {kind} is {status}")
 
@@ -33,7 +33,7 @@ def _clear(look: Look) -> Progress:
     before = condition_of(node, kind)
     if not before:
         return skipped(f"{target} has no condition {kind}")
-    healthy = "True" if look.text("status", "False") == "False" else "False"
+    healthy = "True" if at_fault(kind) == "False" else "False"
     message = signed(f"cleared: {look.step.words or 'the fault is over'}", look.plan.id)
     is_clear = (before.get("status"), before.get("message")) == (healthy, message)
     if not is_clear:

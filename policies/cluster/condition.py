@@ -1,7 +1,8 @@
 """`condition`: a node condition of Watchstander's own and a Kubernetes Event, for people and controllers that look.
 
-Arguments: `type` (Watchstander...), `status` (False by default: types name what is healthy), `reason` (one CamelCase
-word), `message`. The message ends with the plan's id, so that whose condition it is can be read back.
+Arguments: `type` (Watchstander...), `reason` (one CamelCase word), `message`. A type that ends with Healthy or Ready is
+set to False, any other, WatchstanderFault say, to True. The message ends with the plan's id, so that whose condition it
+is can be read back.
 """
 
 from datetime import UTC, datetime
@@ -13,7 +14,9 @@ from policies.cluster.marks import object_name, preconditions
 from policies.cluster.targets import gone, node_of, node_path
 from policies.journal import Progress
 
-DEFAULT_TYPE = "WatchstanderGPUHealthy"
+DEFAULT_TYPE = "WatchstanderFault"
+HEALTHY = ("Healthy", "Ready")
+"""Types with such an end name what is well."""
 OWN_TYPE = "Watchstander"
 """Every type of ours begins so: the kubelet's and other detectors' conditions are never touched."""
 EVENT_NAMESPACE = "default"
@@ -32,8 +35,8 @@ def verify(look: Look) -> Progress:
     node = node_of(look)
     if node is None:
         return skipped(gone(look))
-    kind, status = type_of(look), look.text("status", "False")
-    found = condition_of(node, kind)
+    kind = type_of(look)
+    status, found = at_fault(kind), condition_of(node, kind)
     if found.get("status") != status:
         return failed(f"{look.step.target}: condition {kind} is {found.get('status', 'gone')} by somebody else")
     return done(f"{look.step.target} has condition {kind}={status}")
@@ -45,6 +48,11 @@ def type_of(look: Look) -> str:
     if not kind.startswith(OWN_TYPE) or not kind.isalnum():
         raise GiveUp(f"{look.plan.id} step {look.index}: condition type {kind!r} must begin with {OWN_TYPE}")
     return kind
+
+
+def at_fault(kind: str) -> str:
+    """The status of a condition of this type that tells of a fault."""
+    return "False" if kind.endswith(HEALTHY) else "True"
 
 
 def condition_of(node: Json, kind: str) -> Json:
@@ -111,8 +119,8 @@ def timestamp(time_ns: int, precision: str = "seconds") -> str:
 
 
 def _set(look: Look) -> Progress:
-    target, kind, status = look.step.target, type_of(look), look.text("status", "False")
-    node = node_of(look)
+    target, kind = look.step.target, type_of(look)
+    status, node = at_fault(kind), node_of(look)
     if node is None:
         return skipped(gone(look))
     reason = look.text("reason", "GPUFault")

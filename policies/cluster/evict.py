@@ -1,7 +1,8 @@
 """`evict`: a drain by the Eviction API, which asks the PodDisruptionBudgets. Nothing is ever deleted by force.
 
-Arguments: `only` (`all`, or `gpus`: pods that ask for GPUs), `pods` (uids, by comma: these only), `deadline_seconds`,
-`grace_seconds` (empty: each pod's own), `bare` (`evict`: pods without a controller too, which nobody makes anew).
+Arguments: `pods` (uids, by comma: exactly these), or without it `only` (`all`, or `gpus`: pods that ask for GPUs) and
+`bare` (`evict`: pods without a controller too, which nobody makes anew); `deadline_seconds`, `grace_seconds` (empty:
+each pod's own).
 
 Memo: `began`, and for the last sentence `pods` and `names`, since evicted pods cannot be asked any more.
 """
@@ -100,7 +101,7 @@ def _look_over(look: Look) -> _Found:
         if pods_.is_over(pod) and pods_.is_ending(pod):
             continue  # its containers have ended, and the object is about to go
         why = pods_.left_because(pod)
-        if not why and not pods_.controller(pod) and look.text("bare") != "evict":
+        if not why and not uids and not pods_.controller(pod) and look.text("bare") != "evict":
             why = "without a controller"
         if why:
             found.left.setdefault(why, []).append(pod)

@@ -30,7 +30,10 @@ JOB_NEEDS: dict[str, tuple[Need, ...]] = {
 }
 """Kind of job (and Kueue, which stands in front of the others) -> what restarting it needs beside listing pods."""
 UNPROVEN_NEEDS: dict[str, tuple[Need, ...]] = {
-    "PyTorchJob": _switch("kubeflow.org", "pytorchjobs"),
+    **{
+        kind: _switch("kubeflow.org", f"{kind.lower()}s")
+        for kind in ("PyTorchJob", "TFJob", "XGBoostJob", "JAXJob", "MPIJob")
+    },
     "RayJob": _switch("ray.io", "rayjobs"),
     "Job.volcano": (("batch.volcano.sh", "jobs", "get"), ("bus.volcano.sh", "commands", "create")),
 }

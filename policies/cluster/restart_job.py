@@ -16,7 +16,7 @@ from policies.plan import Target
 Turn = Callable[[Look], Progress]
 
 PROVEN: tuple[Gang, ...] = (BATCH_JOB, JOBSET, TRAIN_JOB)
-UNPROVEN: dict[str, Gang] = {"PyTorchJob": unproven.PYTORCH_JOB, "RayJob": unproven.RAY_JOB}
+UNPROVEN: dict[str, Gang] = {gang.kind: gang for gang in (*unproven.OPERATOR_JOBS, unproven.RAY_JOB)}
 
 
 def _of_gang(gang: Gang) -> tuple[Turn, Turn]:

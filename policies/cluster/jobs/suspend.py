@@ -11,6 +11,7 @@ The mark is an annotation in the same patch as the switch, so the cluster itself
 
 from dataclasses import dataclass
 
+from collectors.errors import GiveUp, RetryLater
 from policies.cluster import pods as pods_
 from policies.cluster.client import Json, path_of
 from policies.cluster.jobs import kueue
@@ -19,6 +20,9 @@ from policies.cluster.look import Look, anew_on_conflict, done, failed, remember
 from policies.cluster.marks import annotations, mark, preconditions
 from policies.cluster.targets import gone, read
 from policies.journal import Progress
+
+AWAY_SECONDS = 5.0
+"""Between two looks at an API server that does not answer, where it gives no time of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +53,17 @@ class _Restart:
 
 
 def advance(look: Look, gang: Gang) -> Progress:
-    """The next turn of the switch, or how far the pods are."""
-    return anew_on_conflict(lambda: _advance(look, gang))
+    """The next turn of the switch, or how far the pods are.
+
+    Once begun it does not ask to be tried again, which an executor does only so often: it says that it still waits. A
+    job that may be suspended by us is never given up because the API server is away.
+    """
+    try:
+        return anew_on_conflict(lambda: _advance(look, gang))
+    except RetryLater as error:
+        if "began" not in look.memo:
+            raise
+        return running(f"{look.step.target}: {error}", error.after_seconds or AWAY_SECONDS)
 
 
 def verify(look: Look, gang: Gang) -> Progress:
@@ -120,7 +133,10 @@ def _go_on(restart: _Restart) -> Progress:
 
 
 def _resume(restart: _Restart, detail: str) -> Progress:
-    restart.turn({SUSPENDED: None, RESTARTED: mark(restart.look.plan)}, off=False)
+    try:
+        restart.turn({SUSPENDED: None, RESTARTED: mark(restart.look.plan)}, off=False)
+    except GiveUp as error:
+        raise GiveUp(f"{restart.look.step.target} is STILL SUSPENDED by us; let it go on by hand: {error}") from None
     return done(f"{detail}; resumed", changed=True)
 
 

@@ -1,7 +1,8 @@
 """Kinds of jobs whose restart follows their API's contract and was never tried with a running controller here.
 
 Off by default: an operator names them in `ActSettings.unproven` after trying them. Sources: training-operator v1
-`RunPolicy.suspend`; KubeRay `RayJobSpec.suspend`; Volcano bus v1alpha1 `Command` with action RestartJob.
+and mpi-operator v2beta1 `RunPolicy.suspend`; KubeRay `RayJobSpec.suspend`; Volcano bus v1alpha1 `Command` with action
+RestartJob.
 """
 
 from policies.cluster.client import Conflicted, Json, path_of
@@ -13,8 +14,8 @@ from policies.journal import Progress
 from policies.plan import Target
 
 
-def pytorch_over(job: Json) -> str:
-    """As training-operator's conditions say."""
+def operator_over(job: Json) -> str:
+    """As the conditions of training-operator and mpi-operator say."""
     return condition(job, "Succeeded", "Failed")
 
 
@@ -24,14 +25,21 @@ def ray_over(job: Json) -> str:
     return status if status in ("Complete", "Failed") else ""
 
 
-PYTORCH_JOB = Gang(
-    api_version="kubeflow.org/v1",
-    kind="PyTorchJob",
-    plural="pytorchjobs",
-    selector=lambda job: f"training.kubeflow.org/job-name={job['metadata']['name']}",
-    over=pytorch_over,
-    switch=Switch(("spec", "runPolicy", "suspend"), off=True),
-    proven=False,
+def _of_operator(kind: str, api_version: str = "kubeflow.org/v1") -> Gang:
+    return Gang(
+        api_version=api_version,
+        kind=kind,
+        plural=f"{kind.lower()}s",
+        selector=lambda job: f"training.kubeflow.org/job-name={job['metadata']['name']}",
+        over=operator_over,
+        switch=Switch(("spec", "runPolicy", "suspend"), off=True),
+        proven=False,
+    )
+
+
+OPERATOR_JOBS = (
+    *(_of_operator(kind) for kind in ("PyTorchJob", "TFJob", "XGBoostJob", "JAXJob")),
+    _of_operator("MPIJob", "kubeflow.org/v2beta1"),
 )
 RAY_JOB = Gang(
     api_version="ray.io/v1",

@@ -30,7 +30,7 @@ JOB = Target("batch.volcano.sh/v1alpha1", "Job", "ml", "train", "uid-1")
     ("gang", "off", "on", "selector"),
     [
         pytest.param(
-            unproven.PYTORCH_JOB,
+            unproven.OPERATOR_JOBS[0],
             {"spec": {"runPolicy": {"suspend": True}}},
             {"spec": {"runPolicy": {"suspend": False}}},
             "training.kubeflow.org/job-name=train",
@@ -70,7 +70,8 @@ def test_volcano_s_command_names_the_job_by_uid_and_restarts_it() -> None:
 def test_kinds_that_were_never_tried_are_off_until_an_operator_names_them() -> None:
     names = {name for name, *_ in UNPROVEN_TURNS.values()}
 
-    assert names == set(UNPROVEN_NEEDS) == {"PyTorchJob", "RayJob", "Job.volcano"}
+    operators = {"PyTorchJob", "TFJob", "XGBoostJob", "JAXJob", "MPIJob"}
+    assert names == set(UNPROVEN_NEEDS) == {*operators, "RayJob", "Job.volcano"}
     assert "adding Job.volcano to `unproven`" in can_restart(JOB)
     assert can_restart(JOB, ("Job.volcano",)) == ""
     assert {kind for _, kind in TURNS} | {"Kueue"} == set(JOB_NEEDS)

@@ -68,6 +68,16 @@ def test_a_bare_pod_is_evicted_only_where_the_step_says_so(
     assert pods_on(admin, node["metadata"]["name"]) == []
 
 
+def test_a_bare_pod_that_the_plan_names_is_evicted(act: Act, admin: Admin, cluster: Space, node: Object) -> None:
+    pod = admin.create(objects.pod("bare", cluster.namespace, gpus=1, nodeName=node["metadata"]["name"]))
+    cordon(act, node)
+
+    drain = act(StepKind.EVICT, node, arguments={"pods": pod["metadata"]["uid"]})
+
+    assert drain.run().state is StepState.DONE
+    assert pods_on(admin, node["metadata"]["name"]) == []
+
+
 def test_only_the_named_pods_are_evicted(act: Act, admin: Admin, cluster: Space, node: Object) -> None:
     first, second = cluster.run_job("train", pods=2, gpus=2)
     cordon(act, node)

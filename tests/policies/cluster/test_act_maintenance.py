@@ -24,8 +24,11 @@ GPU = "GPU-5a1c0000-0000-0000-0000-000000000001"
 
 @pytest.fixture
 def cordoned(admin: Admin, node: Object) -> Object:
-    admin.cordon(node["metadata"]["name"])
-    return node
+    """The test's node, out of use; KWOK itself gives no boot id."""
+    name = node["metadata"]["name"]
+    admin.cordon(name)
+    admin.patch("Node", name, {"status": {"nodeInfo": {"bootID": "the-first"}}}, subresource="status")
+    return admin.get("Node", name)
 
 
 def templates(**more: Template) -> dict[str, Any]:
@@ -41,7 +44,8 @@ def jobs(admin: Admin, cluster: Space) -> list[Object]:
 
 
 def set_status(admin: Admin, thing: Object, status: Any, namespace: str = "") -> None:
-    admin.patch(thing["kind"], thing["metadata"]["name"], {"status": status}, namespace, subresource="status")
+    kind = thing.get("kind", "Pod")  # items of lists bear none
+    admin.patch(kind, thing["metadata"]["name"], {"status": status}, namespace, subresource="status")
 
 
 def is_made(look: Progress) -> bool:
@@ -232,9 +236,8 @@ def job(admin: Admin, cluster: Space) -> Object:
 
 def note(admin: Admin, cluster: Space, **annotations: str) -> dict[str, str]:
     """Annotations of the job, after these were set."""
-    body = {
-        "metadata": {"annotations": {f"watchstander.io/{key.replace('_', '-')}": v for key, v in annotations.items()}}
-    }
+    noted = {f"watchstander.io/{key.replace('_', '-')}": value for key, value in annotations.items()}
+    body = {"metadata": {"annotations": noted}}
     found = admin.patch("Job", "train", body, cluster.namespace)
     return dict(found["metadata"].get("annotations", {}))
 

@@ -12,7 +12,7 @@ from testcluster.admin import Admin, Object
 
 TAINT = {"key": "watchstander.io/xid", "value": "79", "effect": "NoSchedule"}
 LABEL = {"key": "watchstander.io/suspect", "value": "gpu"}
-CONDITION = {"type": "WatchstanderGPUHealthy", "reason": "Xid79", "message": "the card fell off the bus"}
+CONDITION = {"type": "WatchstanderFault", "reason": "Xid79", "message": "the card fell off the bus"}
 OTHERS = {"key": "example.com/theirs", "effect": "NoSchedule"}
 
 
@@ -157,7 +157,7 @@ def test_a_condition_comes_with_one_event_however_often_it_is_repeated(act: Act,
     assert changed == [True, False, False]
     found = condition(admin, node)
     told = f"the card fell off the bus [{driver.plan.id}]"
-    assert (found["status"], found["reason"], found["message"]) == ("False", "Xid79", told)
+    assert (found["status"], found["reason"], found["message"]) == ("True", "Xid79", told)
     assert [(event["note"], event["type"]) for event in events(admin, node, "Xid79")] == [(told, "Warning")]
     assert {one["type"] for one in admin.get("Node", name(node))["status"]["conditions"]} == {*before, found["type"]}
     assert driver.verify().state is StepState.DONE
@@ -171,7 +171,7 @@ def test_a_cleared_condition_says_so_once(act: Act, admin: Admin, node: Object) 
     changed = [undo.run().changed, act(undo.plan).run().changed]
 
     assert changed == [True, False]
-    assert (condition(admin, node)["status"], condition(admin, node)["reason"]) == ("True", "Cleared")
+    assert (condition(admin, node)["status"], condition(admin, node)["reason"]) == ("False", "Cleared")
     assert len(events(admin, node, "Cleared")) == 1
     assert undo.verify().state is StepState.DONE
     assert driver.verify().state is StepState.FAILED
@@ -183,7 +183,18 @@ def test_a_condition_that_another_plan_has_set_since_is_not_cleared(act: Act, ad
     two.run()
 
     assert act(undo_of(one.plan)).run().state is StepState.SKIPPED
-    assert condition(admin, node)["status"] == "False"
+    assert condition(admin, node)["status"] == "True"
+
+
+def test_a_type_that_names_what_is_well_is_false_at_a_fault(act: Act, admin: Admin, node: Object) -> None:
+    kind = "WatchstanderGPUHealthy"
+
+    driver = act(StepKind.CONDITION, node, arguments={**CONDITION, "type": kind})
+
+    assert (driver.run().detail, driver.verify().state) == (
+        f"Node {name(node)}: condition {kind}=False, and an event",
+        StepState.DONE,
+    )
 
 
 def test_a_taint_that_changed_while_we_looked_is_read_anew(act: Act, admin: Admin, node: Object) -> None:
