@@ -22,7 +22,7 @@ demo: $(AGENT) ## play two real recordings through the whole watch and show what
 	$(BIN)/watchstander demo
 
 test: $(DEV) ## every test, with a real PostgreSQL, a real Kubernetes control plane and real processes
-	$(BIN)/python -m testcluster build
+	$(BIN)/python -m testcluster build --with all
 	$(BIN)/pytest -n 2 --dist loadgroup
 
 quick: $(DEV) ## the inner loop: no database server, no processes, under 60 s

@@ -27,7 +27,8 @@ class Part:
     """One Go module of `go/`, and what is made of it."""
 
     name: str
-    """Folder under `go/`."""
+    folder: str = ""
+    """Under `go/`; empty: the name."""
     module: str = ""
     """The module whose version the binaries bear; empty: our own code, without a version."""
     commands: Mapping[str, str] = field(default_factory=dict)
@@ -44,7 +45,7 @@ class Part:
     @property
     def source(self) -> Path:
         """Its folder in the checkout."""
-        return GO_FOLDER / self.name
+        return GO_FOLDER / (self.folder or self.name)
 
     @cached_property
     def version(self) -> str:
@@ -129,6 +130,7 @@ CORE = (KEYS, ETCD, KWOK, KUBERNETES)
 
 JOBSET = Part(
     name="jobset",
+    folder="controllers",
     module="sigs.k8s.io/jobset",
     commands={"jobset": "sigs.k8s.io/jobset"},
     files={"crds": "config/components/crd/bases/*.yaml", "webhooks": "config/components/webhook/**/*.yaml"},
@@ -136,6 +138,7 @@ JOBSET = Part(
 )
 LWS = Part(
     name="lws",
+    folder="controllers",
     module="sigs.k8s.io/lws",
     commands={"lws": "sigs.k8s.io/lws/cmd"},
     files={"crds": "config/crd/bases/*.yaml", "webhooks": "config/webhook/**/*.yaml"},
@@ -143,6 +146,7 @@ LWS = Part(
 )
 TRAINER = Part(
     name="trainer",
+    folder="controllers",
     module="github.com/kubeflow/trainer/v2",
     commands={"trainer": "github.com/kubeflow/trainer/v2/cmd/trainer-controller-manager"},
     files={"crds": "manifests/base/crds/trainer*.yaml", "webhooks": "manifests/base/webhook/**/*.yaml"},
@@ -150,6 +154,7 @@ TRAINER = Part(
 )
 KUEUE = Part(
     name="kueue",
+    folder="controllers",
     module="sigs.k8s.io/kueue",
     commands={"kueue": "sigs.k8s.io/kueue/cmd/kueue"},
     files={"crds": "config/components/crd/bases/*.yaml", "webhooks": "config/components/webhook/**/*.yaml"},
@@ -157,8 +162,8 @@ KUEUE = Part(
     replaced=(("cmd/kueue/main.go", '"/etc/kueue/metrics/certs"', 'os.Getenv("METRICS_CERTIFICATES")'),),
     seconds=180,
 )
-OPTIONAL = {part.name: part for part in (JOBSET, LWS, TRAINER, KUEUE)}
-"""Controllers by name, for `--with`."""
+OPTIONAL = {part.name: part for part in (JOBSET, TRAINER, LWS, KUEUE)}
+"""Controllers by name, for `--with`. One go.mod for all, so that what they share is compiled once."""
 
 
 def binary(part: Part, command: str) -> Path:

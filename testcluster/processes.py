@@ -122,13 +122,18 @@ class Component:
         """Until `ready`; GiveUp with the end of the log where it ends before, or takes longer."""
         end = time.monotonic() + seconds
         while not ready():
-            code = self._running().poll()
-            if code is not None:
-                self._forget(self._running())
-                raise GiveUp(f"{self.name} ended with exit code {code}; {self.tail()}")
+            self.check()
             if time.monotonic() > end:
                 raise GiveUp(f"{self.name} was not ready within {seconds:.0f} s; {self.tail()}")
             time.sleep(0.05)
+
+    def check(self) -> None:
+        """GiveUp with the end of the log where it has ended by itself."""
+        process = self._running()
+        code = process.poll()
+        if code is not None:
+            self._forget(process)
+            raise GiveUp(f"{self.name} ended with exit code {code}; {self.tail()}")
 
     def tail(self) -> str:
         """Where its log lies, and its end."""

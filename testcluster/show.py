@@ -1,12 +1,25 @@
 """The cluster in two tables, for people without kubectl."""
 
+import json
 from collections.abc import Iterable
+from pathlib import Path
 
+from collectors.errors import FixConfiguration
 from testcluster.admin import Admin, Object
 from testcluster.space import is_ready, phase
 
 GPU = "nvidia.com/gpu"
 SYSTEM_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease")
+
+
+def admin_of(kubeconfig: Path) -> Admin:
+    """The user of a kubeconfig as `ControlPlane.kubeconfig` writes it; FixConfiguration for another, or none."""
+    try:
+        found = json.loads(kubeconfig.read_text())
+        cluster, user = found["clusters"][0]["cluster"], found["users"][0]["user"]
+        return Admin(cluster["server"], user["token"], Path(cluster["certificate-authority"]))
+    except (OSError, ValueError, LookupError, TypeError):
+        raise FixConfiguration(f"{kubeconfig}: no kubeconfig of a test cluster; set KUBECONFIG to one") from None
 
 
 def tables(admin: Admin) -> str:

@@ -177,6 +177,15 @@ def test_the_command_refuses_a_controller_that_it_does_not_know(capsys: pytest.C
     assert "--with jobsett: no such controller" in capsys.readouterr().err
 
 
+def test_show_without_a_cluster_says_what_to_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+
+    assert main(["show"]) == 1
+    assert capsys.readouterr().err.endswith("none: no kubeconfig of a test cluster; set KUBECONFIG to one\n")
+
+
 def test_the_module_runs_as_a_command() -> None:
     shown = subprocess.run([sys.executable, "-m", "testcluster", "--help"], capture_output=True, text=True, check=True)
 

@@ -9,6 +9,7 @@ import pytest
 
 from collectors.errors import GiveUp, RetryLater
 from testcluster import objects
+from testcluster.__main__ import main
 from testcluster.admin import Admin, ApiError
 from testcluster.control_plane import ControlPlane, Write
 from testcluster.space import Space, is_ready
@@ -158,6 +159,23 @@ def test_a_role_grants_what_it_says_and_the_audit_log_has_every_write(cluster: S
         Write(user, "create", "pods", cluster.namespace, "made", 201),
         Write(user, "delete", "pods", cluster.namespace, "made", 403),
     ]
+
+
+def test_the_tables_show_what_is_cordoned_and_where_pods_run(
+    cluster: Space, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (name,) = cluster.add_nodes(1, racks=1)
+    (pod,) = cluster.run_job(pods=1, gpus=8)
+    cluster.admin.cordon(name)
+    cluster.admin.wait("Node", name, lambda node: bool(node["spec"].get("taints")))
+    monkeypatch.setenv("KUBECONFIG", str(cluster.plane.kubeconfig()))
+
+    assert main(["show"]) == 0
+
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    taint = "node.kubernetes.io/unschedulable:NoSchedule"
+    assert [name, "Ready,", "cordoned", "8", "of", "8", "rack-0", taint] in rows
+    assert [cluster.namespace, pod["metadata"]["name"], "Running", name, "-"] in rows
 
 
 def test_nobody_gets_in_without_a_token_and_another_ca_is_not_trusted(
