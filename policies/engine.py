@@ -19,7 +19,7 @@ from policies.around import Around, Crowds, Where
 from policies.attempt import Attempt, attempt_at
 from policies.cel import Plain
 from policies.cluster_view import ClusterView, Place, Taken
-from policies.explain import RuleWord, rule_words
+from policies.explain import Explained, rule_words
 from policies.facts import Facts, gather
 from policies.guard_settings import GuardSettings
 from policies.guards import GuardContext, stricter
@@ -91,6 +91,10 @@ class PolicyEngine:
     def waiting(self) -> int:
         """Incidents that will be decided again by themselves."""
         return len(self._agenda)
+
+    def takes_for_live(self, origin: Origin) -> bool:
+        """Whether incidents of this origin may be acted on."""
+        return origin in self._as_live
 
     def adopt(self, policy: Policy) -> None:
         """Decide by another policy from now on; open incidents are due at once. From any thread."""
@@ -204,13 +208,26 @@ class PolicyEngine:
                 return f"decision {last.id} has taken its place: {last.reason}"
             return "" if last.verdict in (Verdict.DO, Verdict.ASK) else f"decision {last.id}: {last.reason}"
 
-    def explain(
-        self, incident: Incident, findings: Sequence[Finding], inventory: Inventory, now_ns: int
-    ) -> tuple[list[RuleWord], Decision | None]:
-        """Every rule's word on an incident, and the last decision about it. Changes nothing."""
+    def explain(self, incident: Incident, findings: Sequence[Finding], inventory: Inventory, now_ns: int) -> Explained:
+        """Every rule's word on an incident, and what each guard says now. Decides and changes nothing."""
         with self._lock:
             facts = gather(incident, findings, inventory, now_ns, self._as_live)
-            return rule_words(self._policy.rules, facts, self._values(facts)), self._last.get(incident.id)
+            view = self._view() if facts.as_live else None
+            words = rule_words(self._policy.rules, facts, self._values(facts, view))
+            rule, _ = self._matching(facts, view)
+            if rule is None or incident.state is IncidentState.RESOLVED:
+                return Explained(words, self._policy.file, self._policy.digest)
+            attempt = self._attempt(facts, rule, view)
+            return Explained(
+                words,
+                self._policy.file,
+                self._policy.digest,
+                mode=self._mode(facts, rule),
+                verdict=self._verdict(facts, rule, attempt) if attempt.actions else Verdict.NOTHING,
+                guards=attempt.words,
+                left_out=attempt.left_out,
+                plan=attempt.plan,
+            )
 
     def restore(self, decisions: Iterable[Decision]) -> None:
         """Take the last decisions from the store, oldest first, so that a restart does not decide anew.
@@ -246,18 +263,7 @@ class PolicyEngine:
         self._stand(facts, rule)
         if self._goes_on(facts, rule):
             return None
-        taken = self._lately(view, facts.now_ns) if view is not None else ()
-        attempt = attempt_at(
-            facts,
-            rule,
-            self.mode,
-            self._policy.guards,
-            view,
-            taken,
-            self._around(facts),
-            decision_id=_decision_id(facts),
-            ripe_ns=self._ripe_ns.get(incident.id, 0),
-        )
+        attempt = self._attempt(facts, rule, view)
         if not attempt.actions:
             why = "; ".join(attempt.left_out) or f"rule {rule.name} asks for no action"
             self._later(facts, rule, attempt)
@@ -280,6 +286,19 @@ class PolicyEngine:
             decided_ns=facts.now_ns,
             origin=incident.origin,
             plan=attempt.plan,
+        )
+
+    def _attempt(self, facts: Facts, rule: Rule, view: ClusterView | None) -> Attempt:
+        return attempt_at(
+            facts,
+            rule,
+            self.mode,
+            self._policy.guards,
+            view,
+            self._lately(view, facts.now_ns) if view is not None else (),
+            self._around(facts),
+            decision_id=_decision_id(facts),
+            ripe_ns=self._ripe_ns.get(facts.incident.id, 0),
         )
 
     def _verdict(self, facts: Facts, rule: Rule, attempt: Attempt) -> Verdict:
@@ -361,7 +380,6 @@ class PolicyEngine:
         self._crowds.drop(incident)
         self._under_way.drop(incident)
         self._ripe_ns.pop(incident, None)
-        self._facts.pop(incident, None)
         self._undo.over(facts)
 
     def _around(self, facts: Facts, beside: Iterable[Plan] = ()) -> Around:
@@ -437,6 +455,7 @@ class PolicyEngine:
             oldest = next((incident for incident in self._last if incident not in self._open), None)
             if oldest is not None:
                 del self._last[oldest]
+                self._facts.pop(oldest, None)
 
     def _listen(self, now_ns: int) -> None:
         """What the executor has told of plans."""

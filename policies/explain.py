@@ -6,6 +6,8 @@ import msgspec
 
 from policies.cel import Plain
 from policies.facts import Facts
+from policies.model import GuardWord, Mode, Verdict
+from policies.plan import Plan
 from policies.rules import Compiled
 
 
@@ -18,6 +20,23 @@ class RuleWord(msgspec.Struct, frozen=True):
     decides: bool
     """It is the first that matches."""
     reason: str
+
+
+class Explained(msgspec.Struct, frozen=True):
+    """Why an incident is decided as it is, now."""
+
+    rules: list[RuleWord]
+    """In the order in which they are asked."""
+    file: str
+    digest: str
+    """Of the policy file: sha256, hex."""
+    mode: Mode = Mode.AUDIT
+    verdict: Verdict = Verdict.NOTHING
+    guards: tuple[GuardWord, ...] = ()
+    """What they say now; none where no rule wants anything."""
+    left_out: tuple[str, ...] = ()
+    """Why some of what the rule asks for is not in the plan."""
+    plan: Plan | None = None
 
 
 def rule_words(rules: Sequence[Compiled], facts: Facts, values: Mapping[str, Plain]) -> list[RuleWord]:

@@ -18,6 +18,9 @@ from policies.windows import problem
 from policies.yaml_tree import LARGEST_FILE_BYTES, line_of, located, node_at, plain_of, tree_of
 from policies.yaml_tree import Path as TreePath
 
+DEFAULT_FILE = Path(__file__).with_name("default.yaml")
+"""The policy that comes with Watchstander."""
+
 _Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 _Seconds = Annotated[int, msgspec.Meta(ge=0, le=86_400)]
 _Sources = Annotated[int, msgspec.Meta(ge=1, le=3)]
@@ -91,7 +94,7 @@ def load_policy(path: Path) -> Policy:
 
 def default_policy() -> Policy:
     """The policy that comes with Watchstander, `policies/default.yaml`."""
-    return load_policy(Path(__file__).with_name("default.yaml"))
+    return load_policy(DEFAULT_FILE)
 
 
 def load_rules(path: Path) -> tuple[Compiled, ...]:

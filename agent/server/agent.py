@@ -127,6 +127,7 @@ class Agent:
             ingest=self.ingest,
             health=self.problems,
             remarks=self.remarks,
+            policy=self.policy,
             metrics=self.metrics,
             routes=routes,
         )

@@ -14,6 +14,7 @@ start with one that bears neither. Inside an endpoint
     request.app.state.clock      () -> Unix ns
     request.app.state.health     () -> list of reasons why the agent is not ready
     request.app.state.remarks    () -> list of what somebody should mend though it is ready
+    request.app.state.policy     agent.server.policy_file.PolicyFile, the policy in force
     request.app.state.metrics    agent.server.metrics.Metrics
     request.state.identity       who is calling (agent.access.authorise.Identity)
     request.state.csrf_token     for forms
@@ -36,6 +37,7 @@ from agent.access.access import Access
 from agent.access.guard import right_of
 from agent.server import doors
 from agent.server.metrics import Metrics
+from agent.server.policy_file import PolicyFile
 from agent.server.spaces import Spaces
 from agent.settings import Settings
 from collectors.errors import FixConfiguration
@@ -72,6 +74,7 @@ def build_app(
     ingest: ASGI | None = None,
     health: Callable[[], list[str]] = list,
     remarks: Callable[[], list[str]] = list,
+    policy: PolicyFile | None = None,
     metrics: Metrics | None = None,
     routes: list[Route] | None = None,
 ) -> ASGI:
@@ -81,7 +84,7 @@ def build_app(
     starlette = Starlette(routes=found, exception_handlers={HTTPException: _http_error})
     state = starlette.state
     state.settings, state.store, state.watches, state.access = settings, store, watches, access
-    state.remarks = remarks
+    state.remarks, state.policy = remarks, policy or PolicyFile()
     state.clock, state.health, state.metrics = clock, health, metrics if metrics is not None else Metrics()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

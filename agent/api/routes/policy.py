@@ -1,0 +1,111 @@
+"""Why the policy decides as it does about one incident: every rule, every guard."""
+
+import msgspec
+
+from agent.api.operation import Call, NoQuery, operation
+from agent.api.routes.incidents import found
+from agent.api.shapes import DecisionShape
+from agent.server.policy_file import PolicyFile
+from agent.watch import Watch
+from detectors.model import Incident, Inventory
+from policies.engine import PolicyEngine
+from policies.explain import Explained, RuleWord
+from policies.guards import GUARDS
+from policies.model import Mode, Verdict
+
+
+class GuardSaid(msgspec.Struct, frozen=True):
+    """One guard at one incident."""
+
+    guard: str
+    says_no_when: str
+    allows: bool | None
+    """null: it was not asked, since nothing is wanted that it has a word in."""
+    reason: str
+
+
+class PolicyExplanation(msgspec.Struct, frozen=True):
+    """Every rule in the order in which they are asked, every guard, and what would come of it now."""
+
+    incident: str
+    policy: str
+    """The policy file; empty for the policy that ships."""
+    digest: str
+    """sha256 of that file, hex."""
+    mode: Mode
+    verdict: Verdict
+    """What a decision would come to now."""
+    rules: list[RuleWord]
+    guards: list[GuardSaid]
+    """All, by id, as they stand now."""
+    left_out: list[str]
+    """What the rule asks for and is not in the plan, and why."""
+    steps: list[str]
+    """Of the plan, in their order, in words; none without a view of the cluster."""
+    undo: list[str]
+    decision: DecisionShape | None
+    """The last one that was written down; its guards' words are those of its time."""
+
+
+def explain_policy(call: Call[NoQuery]) -> PolicyExplanation:
+    """GET /v1/incidents/{id}/policy"""
+    incident = found(call)
+    findings = call.store.findings(incident.findings)
+    decisions = call.store.decisions(incident.id)
+    watch = _watch(call, incident)
+    if watch is not None:
+        now_ns = call.now_ns if watch.policy.takes_for_live(incident.origin) else incident.updated_ns
+        told = watch.policy.explain(incident, findings, watch.engine.inventory, now_ns)
+    else:
+        file: PolicyFile = call.request.app.state.policy
+        engine = PolicyEngine(file.policy.rules, guards=file.policy.guards)
+        told = engine.explain(incident, findings, Inventory(), incident.updated_ns)
+    return PolicyExplanation(
+        incident=incident.id,
+        policy=told.file,
+        digest=told.digest,
+        mode=told.mode,
+        verdict=told.verdict,
+        rules=told.rules,
+        guards=_guards(told),
+        left_out=list(told.left_out),
+        steps=[step.words for step in told.plan.steps] if told.plan is not None else [],
+        undo=[step.words for step in told.plan.undo] if told.plan is not None else [],
+        decision=DecisionShape.of(decisions[-1]) if decisions else None,
+    )
+
+
+def _guards(told: Explained) -> list[GuardSaid]:
+    said = {word.guard: word for word in told.guards}
+    unasked = "not asked: nothing is wanted that touches the cluster"
+    if said and told.plan is None and "G18" not in said:
+        unasked = "not asked: no view of the cluster, decided in audit by what telemetry knows"
+    return [
+        GuardSaid(
+            guard=guard.id,
+            says_no_when=guard.says_no_when,
+            allows=said[guard.id].allows if guard.id in said else None,
+            reason=said[guard.id].reason if guard.id in said else unasked,
+        )
+        for guard in GUARDS.values()
+    ]
+
+
+def _watch(call: Call[NoQuery], incident: Incident) -> Watch | None:
+    spaces = call.request.app.state.watches
+    watch = spaces.get(incident.origin, incident.subject.cluster) if spaces is not None else None
+    return watch if isinstance(watch, Watch) else None
+
+
+ROUTES = [
+    operation(
+        "GET",
+        "/v1/incidents/{id}/policy",
+        explain_policy,
+        query=NoQuery,
+        answer=PolicyExplanation,
+        summary="Why the policy decides so: every rule, every guard, the plan as it would be now",
+        right="read",
+        errors=(404,),
+    )
+]
