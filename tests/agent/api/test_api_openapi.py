@@ -17,6 +17,8 @@ ASKED = [
     ("GET", "/v1/incidents/{id}", f"/v1/incidents/{HOSTILE_INCIDENT.id}"),
     ("GET", "/v1/incidents/{id}/explanation", f"/v1/incidents/{LOST_INCIDENT.id}/explanation"),
     ("GET", "/v1/incidents/{id}/explanation", f"/v1/incidents/{HOSTILE_INCIDENT.id}/explanation"),
+    ("GET", "/v1/incidents/{id}/policy", f"/v1/incidents/{LOST_INCIDENT.id}/policy"),
+    ("GET", "/v1/incidents/{id}/policy", f"/v1/incidents/{HOSTILE_INCIDENT.id}/policy"),
     ("POST", "/v1/incidents/{id}/acknowledge", f"/v1/incidents/{LOST_INCIDENT.id}/acknowledge"),
     ("GET", "/v1/nodes", "/v1/nodes"),
     ("GET", "/v1/jobs/{name}", "/v1/jobs/job-uid-llama"),
