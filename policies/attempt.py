@@ -18,6 +18,7 @@ from policies.guards import (
     stricter,
 )
 from policies.guards.limits import room_for
+from policies.guards.pace import spent
 from policies.guards.wave import acted_in, crowd_of
 from policies.history import standing
 from policies.model import Action, ActionKind, GuardWord, Mode
@@ -160,7 +161,8 @@ def _batch(context: GuardContext, taken: Sequence[Taken]) -> tuple[list[tuple[Pl
         kind, window = facts.incident.kind.value, settings.wave.window_seconds
         went = acted_in(crowd, kind, window, taken, context.around.pending)
         room = max(1, allowance(settings.wave, released_ns, context.now_ns) - len(went))
-    room = min(room, settings.rate.acts)
+    window_ns = context.now_ns - settings.rate.seconds * NS
+    room = min(room, max(1, settings.rate.acts - len(spent(taken, context.around.pending, window_ns))))
     fits = room_for(view, settings.unavailable, (node for _, node in fresh), context.around, room)
     chosen = {node.uid for node in fits} or {fresh[0][1].uid}
     if len(chosen) < len(fresh):

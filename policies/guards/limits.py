@@ -54,7 +54,9 @@ def room_for(
         if len(chosen) >= at_most:
             break
         tried = [*chosen, node]
-        if fleet_word(view, settings, tried, around)[0] and place_words(view, settings, tried, around)[0]:
+        if not fleet_word(view, settings, tried, around)[0]:
+            break
+        if place_words(view, settings, tried, around)[0]:
             chosen = tried
     return chosen
 

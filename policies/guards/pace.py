@@ -1,5 +1,9 @@
 """How fast and how often: rate, one thing at a time, waits, attempts."""
 
+from collections.abc import Iterable
+
+from policies.around import Pending
+from policies.cluster_view import Taken
 from policies.guards.contract import ACTS, NS, Guard, GuardContext, seconds_words
 from policies.plan import StepKind
 from policies.reach import MOVES, TAKES_OUT
@@ -11,6 +15,12 @@ def acted_on(context: GuardContext) -> frozenset[str]:
     """uids of nodes and jobs that what is left of the plan disturbs."""
     nodes = {s.target.uid for s in context.steps if s.target.kind == "Node" and s.kind in TAKES_OUT | MOVES}
     return frozenset(nodes | {job.uid for job in context.reach.jobs})
+
+
+def spent(taken: Iterable[Taken], pending: Iterable[Pending], since_ns: int) -> frozenset[str]:
+    """uids of nodes and jobs that were acted on since then, or are about to be."""
+    held = {_acted(one.what, one.node, one.job) for one in taken if one.what in ACTS and one.time_ns > since_ns}
+    return frozenset(held - {""} | {uid for one in pending for uid in (*one.nodes, *one.jobs)})
 
 
 class RateGuard(Guard):
@@ -26,12 +36,11 @@ class RateGuard(Guard):
         settings, own = context.settings.rate, context.facts.incident.id
         lately = [one for one in context.since(settings.seconds) if one.what in ACTS]
         paid = {one.node for one in lately if one.incident == own} | {one.job for one in lately if one.incident == own}
-        spent = {_acted(one.what, one.node, one.job) for one in lately} - {""}
-        spent |= {uid for pending in context.around.pending for uid in (*pending.nodes, *pending.jobs)}
-        new = acted_on(context) - spent - paid
-        total = len(spent) + len(new)
+        gone = spent(lately, context.around.pending, context.now_ns - settings.seconds * NS)
+        new = acted_on(context) - gone - paid
+        total = len(gone) + len(new)
         words = (
-            f"{len(spent)} nodes and jobs acted on within {seconds_words(settings.seconds)}, "
+            f"{len(gone)} nodes and jobs acted on within {seconds_words(settings.seconds)}, "
             f"{len(new)} more would be {total}, at most {settings.acts} may be"
         )
         return not new or total <= settings.acts, words
