@@ -1,4 +1,5 @@
 import argparse
+import json
 import socket
 import ssl
 import subprocess
@@ -16,6 +17,7 @@ from collectors.errors import FixConfiguration, GiveUp, RetryLater
 
 def options(**given: object) -> argparse.Namespace:
     values = {"agent": None, "token_file": None, "ca_file": None, "plain_http": False}
+    values |= {"kubeconfig": None, "context": None}
     return argparse.Namespace(**(values | given))
 
 
@@ -229,3 +231,28 @@ def test_a_ca_file_that_is_none_is_named(tmp_path: Path) -> None:
 def test_plain_http_where_tls_was_asked_for_is_told(canned: str) -> None:
     with pytest.raises(FixConfiguration, match="no TLS at https://"):
         AgentClient(canned.replace("http://", "https://"), ADMIN_TOKEN).get("/200")
+
+
+def test_the_token_of_a_kubeconfig_is_sent_when_that_is_asked_for(agent: ServedAgent, tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    user = {"name": "jane", "user": {"token": ADMIN_TOKEN}}
+    cluster = {"name": "prod", "cluster": {"server": "https://127.0.0.1:1"}}
+    context = {"name": "prod", "context": {"cluster": "prod", "user": "jane"}}
+    config.write_text(
+        json.dumps({"clusters": [cluster], "users": [user], "contexts": [context], "current-context": "prod"})
+    )
+    client = connect(options(agent=agent.address, kubeconfig=str(config)), {"HOME": str(tmp_path)})
+
+    assert client.get("/v1/version")["version"]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"kubeconfig": "a", "token_file": "b"}, "--kubeconfig and --token-file both name a token; give one of them"),
+        ({"context": "a"}, "--context names a context of --kubeconfig; give that too"),
+    ],
+)
+def test_options_about_the_token_that_do_not_go_together_are_refused(given: dict[str, str], says: str) -> None:
+    with pytest.raises(FixConfiguration, match=says):
+        connect(options(agent="http://127.0.0.1:1", **given), {})
