@@ -13,6 +13,8 @@ from policies.cluster_view import OWN_CORDON
 
 OWN_TAINTS = "watchstander.io/"
 """Keys of our own taints begin so."""
+OWN_MANAGER = "watchstander"
+"""Our field manager, as our writes name it."""
 PERSON = "person"
 OURSELVES = "watchstander"
 
@@ -119,13 +121,15 @@ def held_by(
     annotations: Mapping[str, str],
     taints: Iterable[str],
     conditions: Mapping[str, str],
-    unschedulable: bool,
+    cordoned_by: Iterable[str] | None,
     more_conditions: Iterable[str] = (),
 ) -> str:
     """Who holds a node: `taints` are their keys, `conditions` type to status. Empty: nobody.
 
-    Others come before ourselves: what two hold is not ours to give back. `more_conditions`: types that count as
-    node-problem-detector's when `True`. A cordon that nobody has signed is a person's.
+    Others come before ourselves: what two hold is not ours to give back. `cordoned_by`: who set `spec.unschedulable`,
+    as the API server has noted it, where it is set, else None. `more_conditions`: types that count as
+    node-problem-detector's when `True`. A cordon that nobody has signed is a person's; one that another than we set is
+    theirs, though our annotation still stands there from before.
     """
     keys = list(taints)
     found = [
@@ -139,9 +143,10 @@ def held_by(
         return min(found, key=_RANK.__getitem__).holder
     if any(conditions.get(kind) == "True" for kind in more_conditions):
         return "node-problem-detector"
-    if any(key.startswith(OWN_TAINTS) for key in keys) or (unschedulable and OWN_CORDON in annotations):
-        return OURSELVES
-    return PERSON if unschedulable else ""
+    if cordoned_by is not None:
+        ours = OWN_CORDON in annotations and all(setter == OWN_MANAGER for setter in cordoned_by)
+        return OURSELVES if ours else PERSON
+    return OURSELVES if any(key.startswith(OWN_TAINTS) for key in keys) else ""
 
 
 def _met(on: On, said: Mapping[str, str]) -> list[Sign]:

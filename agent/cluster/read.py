@@ -62,10 +62,18 @@ def node_view(node: Node, settings: InventorySettings, problem_conditions: Itera
         domain=_first(labels, settings.domain_labels),
         pool=_first(labels, settings.pool_labels),
         held_by=sys.intern(
-            held_by(labels, kept, (one.key for one in taints), conditions, unschedulable, problem_conditions)
+            held_by(labels, kept, (one.key for one in taints), conditions, cordoned_by(node), problem_conditions)
         ),
         boot_id=(status.node_info.boot_id if status and status.node_info else "")[:_LONGEST],
     )
+
+
+def cordoned_by(node: Node) -> tuple[str, ...] | None:
+    """Who set `spec.unschedulable`, by the API server's notes; None where the node takes pods."""
+    if node.spec is None or not node.spec.unschedulable:
+        return None
+    noted = node.metadata.managed_fields or ()
+    return tuple(one.manager for one in noted if b'"f:unschedulable"' in bytes(one.fields))
 
 
 def ready_since_ns(node: Node) -> int:

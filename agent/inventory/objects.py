@@ -107,10 +107,23 @@ class NodeSpec(msgspec.Struct):
     taints: list[Taint] | None = None
 
 
+class Managed(msgspec.Struct, rename="camel"):
+    """Who set which fields of an object."""
+
+    manager: str = ""
+    fields: msgspec.Raw = msgspec.field(default=msgspec.Raw(b"{}"), name="fieldsV1")
+
+
+class NodeMeta(Meta, rename="camel"):
+    """Name tag of a node."""
+
+    managed_fields: list[Managed] | None = None
+
+
 class Node(msgspec.Struct):
     """A node."""
 
-    metadata: Meta
+    metadata: NodeMeta
     spec: NodeSpec | None = None
     status: NodeStatus | None = None
 

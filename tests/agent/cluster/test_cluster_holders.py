@@ -15,6 +15,11 @@ def held(**of: object) -> tuple[str, bool]:
     return node.held_by, node.unavailable
 
 
+def set_by(manager: str) -> dict[str, object]:
+    notes = {"kubelet": {"f:metadata": {}}, manager: {"f:spec": {"f:unschedulable": {}}}}
+    return {"managedFields": [{"manager": name, "fieldsV1": fields} for name, fields in notes.items()]}
+
+
 def bearing(sign: Sign) -> dict[str, object]:
     key, value = sign.key.replace("*", "something"), sign.values[0] if sign.values else "yes"
     return {
@@ -43,6 +48,26 @@ def test_a_sign_with_another_value_means_nothing(sign: Sign) -> None:
         pytest.param({"unschedulable": True}, ("person", True), id="a cordon that nobody signed"),
         pytest.param(
             {"unschedulable": True, "annotations": {OWN_CORDON: "PLN-1"}}, ("watchstander", True), id="our cordon"
+        ),
+        pytest.param(
+            {"unschedulable": True, "annotations": {OWN_CORDON: "PLN-1"}, **set_by("watchstander")},
+            ("watchstander", True),
+            id="our cordon, by the API server's notes",
+        ),
+        pytest.param(
+            {"unschedulable": True, "annotations": {OWN_CORDON: "PLN-1"}, **set_by("kubectl-cordon")},
+            ("person", True),
+            id="a person's cordon after ours",
+        ),
+        pytest.param(
+            {
+                "unschedulable": True,
+                "annotations": {OWN_CORDON: "PLN-1"},
+                "taints": [{"key": "watchstander.io/faulty", "effect": "NoSchedule"}],
+                **set_by("kubectl-cordon"),
+            },
+            ("person", True),
+            id="a person's cordon beside our taint",
         ),
         pytest.param({"annotations": {OWN_CORDON: "PLN-1"}}, ("", False), id="our cordon, uncordoned by a person"),
         pytest.param(
