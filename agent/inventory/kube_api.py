@@ -73,10 +73,12 @@ class KubeApi:
             self._close(connection)
 
     def lines(self, path: str, query: Mapping[str, str], silence_seconds: float) -> Iterator[bytes]:
-        """The lines of a stream until it ends, is cut, or says nothing for so long. Errors as `get`."""
+        """The lines of a stream until it ends, is cut, or says nothing for so long; an empty one when it has begun.
+        Errors as `get`."""
         connection = self._connection()
         try:
             answer = self._ask(connection, path, query, silence_seconds)
+            yield b""
             while True:
                 line = answer.readline(MOST_LINE_BYTES + 1)
                 if not line.endswith(b"\n"):

@@ -129,6 +129,8 @@ class Watcher(Generic[Object]):
         self.counts.watches += 1
         for line in self.api.lines(self.path, query, self.watch_seconds + SILENCE_SECONDS):
             self.heard_ns = self.clock()
+            if not line:
+                continue
             try:
                 told = msgspec.json.decode(line, type=Told)
             except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
