@@ -118,8 +118,6 @@ class KubernetesAccessSettings(_Group, frozen=True):
     """How long its no holds, seconds."""
     request_seconds: Annotated[float, Meta(gt=0, le=30)] = 5.0
     """How long one question may take, seconds; then 503."""
-    approval_needs_kubernetes: bool = False
-    """Only people whom the API server knows may approve; a token of the agent's own may not."""
 
 
 class AccessSettings(_Group, frozen=True):
@@ -208,8 +206,8 @@ class InventorySettings(_Group, frozen=True):
 class ClusterSettings(_Group, frozen=True):
     """When the view of the cluster is no longer trusted to act on. docs/kubernetes.md explains."""
 
-    watch_silent_seconds: Annotated[float, Meta(ge=10)] = 150.0
-    """A watch may be silent for so long, seconds; the API server sends a bookmark about every 60 s."""
+    watch_silent_seconds: Annotated[float, Meta(ge=10)] = 180.0
+    """A watch may be silent for so long, seconds; the API server sends a bookmark every 60 to 120 s."""
     probe_seconds: Annotated[float, Meta(ge=1)] = 10.0
     """How often the API server is asked how it is, seconds."""
     slow_seconds: Seconds = 2.0

@@ -1,6 +1,6 @@
 """Whether the view and the API server can be trusted now (G18): four questions, each with its bound.
 
-Lists complete? Each watch heard of lately (the API server sends a bookmark about every minute)? The API server there
+Lists complete? Each watch heard of lately (the API server sends a bookmark every minute or two)? The API server there
 and quick? Nodes well, or has a large part of them gone away at once, which is a broken network or control plane
 rather than so many broken nodes?
 """
