@@ -4,7 +4,6 @@ Each part's binaries lie in the cache under the hash of all that decides what th
 nothing and another branch with the same pins finds them.
 """
 
-import json
 import os
 import shutil
 import subprocess
@@ -52,10 +51,11 @@ def _ensure(part: Part, say: Say) -> bool:
         half = Path(tempfile.mkdtemp(prefix=f".building-{part.name}-", dir=cache_folder()))
         try:
             run = _Go(go, part, _copied_source(part, half))
-            overlay = _overlay(run, part, half)
+            _patch_module(run, part)
             for command, package in part.commands.items():
-                run("build", *FLAGS, part.ldflags, *overlay, "-o", str(half / command), package)
+                run("build", *FLAGS, part.ldflags, "-o", str(half / command), package)
             _copy_files(run, part, half)
+            shutil.rmtree(run.folder)
             half.rename(part.built)
         except BaseException:
             shutil.rmtree(half, ignore_errors=True)
@@ -70,21 +70,20 @@ def _copied_source(part: Part, half: Path) -> Path:
     return Path(shutil.copytree(part.source, half / "source"))
 
 
-def _overlay(run: "_Go", part: Part, half: Path) -> list[str]:
-    """Options for `go build` that lay our replacements over the module's files."""
+def _patch_module(run: "_Go", part: Part) -> None:
+    """Where the part asks for replacements: build from a copy of its module that has them."""
     if not part.replaced:
-        return []
-    module, places = _module_folder(run, part), {}
+        return
+    copy = run.folder / "module"
+    shutil.copytree(_module_folder(run, part), copy, copy_function=shutil.copyfile)
+    for folder in [copy, *(path for path in copy.rglob("*") if path.is_dir())]:
+        folder.chmod(0o755)  # Go keeps its modules read-only
     for name, text, other in part.replaced:
-        source, target = module / name, half / "replaced" / name
-        if text not in source.read_text():
+        source = (copy / name).read_text()
+        if text not in source:
             raise FixConfiguration(f"{part.title}: {name} of its module holds no {text}; mend testcluster/parts.py")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(source.read_text().replace(text, other))
-        places[str(source)] = str(target)
-    description = half / "replaced" / "overlay.json"
-    description.write_text(json.dumps({"Replace": places}))
-    return ["-overlay", str(description)]
+        (copy / name).write_text(source.replace(text, other))
+    run("mod", "edit", f"-replace={part.module}=./{copy.name}")
 
 
 def _module_folder(run: "_Go", part: Part) -> Path:
@@ -98,7 +97,7 @@ def _copy_files(run: "_Go", part: Part, half: Path) -> None:
         return
     module = _module_folder(run, part)
     for folder, pattern in part.files.items():
-        base = module / pattern.partition("*")[0]
+        base = module / pattern.partition("*")[0].rpartition("/")[0]
         found = [path for path in sorted(module.glob(pattern)) if path.is_file()]
         if not found:
             raise FixConfiguration(f"{part.title}: its module holds no {pattern}; mend testcluster/parts.py")

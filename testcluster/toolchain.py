@@ -28,7 +28,7 @@ def find_go(wanted: tuple[int, ...], say: Say) -> Path:
     folder = cache_folder() / pin.replace("==", "-")
     go = folder / "go" / "bin" / "go"
     if not go.is_file():
-        with exclusive(folder.with_suffix(".lock"), say):
+        with exclusive(folder.parent / f"{folder.name}.lock", say):
             if not go.is_file():
                 reason = f"{found} is older than {_dotted(wanted)}" if found else "no `go` on PATH"
                 _install(pin, folder, reason, wanted, say)

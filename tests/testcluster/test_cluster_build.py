@@ -48,7 +48,12 @@ def put_go(folder: Path, version: str = "1.99.0", result: str = "true") -> Path:
 
 def a_part(name: str = "kwok") -> Part:
     """Of a real go.mod, with commands that the fake builds."""
-    return Part(name=name, module="sigs.k8s.io/kwok", commands={"kwok": "./cmd"}, files={"stages": "stage/**/*.yaml"})
+    return Part(
+        name=name,
+        module="sigs.k8s.io/kwok",
+        commands={"kwok": "./cmd"},
+        files={"stages": "stage/**/*.yaml", "ready": "stage/pod/rea*.yaml"},
+    )
 
 
 def test_a_second_build_does_nothing(folder: Path) -> None:
@@ -61,6 +66,7 @@ def test_a_second_build_does_nothing(folder: Path) -> None:
     assert [line.split(":")[1].split()[0] for line in said] == ["building", "built"]
     assert binary(a_part(), "kwok").read_text() == "binary\n"
     assert (a_part().built / "stages" / "pod" / "ready.yaml").read_text() == "kind: Stage\n"
+    assert (a_part().built / "ready" / "ready.yaml").read_text() == "kind: Stage\n"
     assert missing([a_part()]) == []
 
 
