@@ -22,6 +22,7 @@ from detectors.frame import NS
 from detectors.model import Finding, Incident, IncidentState, Inventory, Word, WordKind
 from policies.engine import PolicyEngine, ViewOf
 from policies.model import Decision, Mode
+from policies.planner import CanRestart, any_gang
 from policies.rules import Compiled, Policy, default_policy
 
 _log = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ class Watch:
         mode: Mode = Mode.AUDIT,
         as_live: frozenset[Origin] = LIVE_ONLY,
         view: ViewOf | None = None,
+        can_restart: CanRestart = any_gang,
         depth: int = 10,
         fits: Fits | None = None,
         told: Callable[[Inventory, int], object] | None = None,
@@ -88,7 +90,9 @@ class Watch:
         self.engine = Engine(origin, depth)
         self.correlator = Correlator(cluster)
         policy = policy or (Policy(tuple(rules)) if rules is not None else default_policy())
-        self.policy = PolicyEngine(policy.rules, mode, as_live, guards=policy.guards, view=view)
+        self.policy = PolicyEngine(
+            policy.rules, mode, as_live, guards=policy.guards, view=view, can_restart=can_restart
+        )
         self.jobs = JobBook(origin)
         self._events: list[Event] = []
         self._words: deque[tuple[Word, int]] = deque()

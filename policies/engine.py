@@ -26,6 +26,7 @@ from policies.guards import GuardContext, stricter
 from policies.history import times
 from policies.model import Decision, Mode, Verdict
 from policies.plan import Plan, StepKind
+from policies.planner import CanRestart, any_gang
 from policies.rules import Compiled, Policy, Rule
 from policies.sentences import sentence, what
 from policies.under_way import UnderWay, pending_of
@@ -55,13 +56,16 @@ class PolicyEngine:
         *,
         guards: GuardSettings | None = None,
         view: ViewOf | None = None,
+        can_restart: CanRestart = any_gang,
     ) -> None:
         """`as_live`: origins that are decided in this mode; all others in audit, without a view. `view`: asked at each
-        decision; None, or a function that gives None: no cluster is known."""
+        decision; None, or a function that gives None: no cluster is known. `can_restart`: why a kind of job cannot be
+        restarted."""
         self.mode = mode
         self._as_live = as_live
         self._policy = Policy(tuple(rules), guards or GuardSettings())
         self._view = view or (lambda: None)
+        self._can_restart = can_restart
         self._last: OrderedDict[str, Decision] = OrderedDict()
         self._open: set[str] = set()
         """Incidents that are not resolved: their decisions are never forgotten."""
@@ -299,6 +303,7 @@ class PolicyEngine:
             self._around(facts),
             decision_id=_decision_id(facts),
             ripe_ns=self._ripe_ns.get(facts.incident.id, 0),
+            can_restart=self._can_restart,
         )
 
     def _verdict(self, facts: Facts, rule: Rule, attempt: Attempt) -> Verdict:

@@ -254,7 +254,7 @@ class Executor:
         return ended
 
     def _wait(self, entry: PlanEntry, index: int, progress: Progress) -> PlanEntry:
-        """Not there yet: others go on meanwhile. Journaled where it must outlast a crash, and now and then for people."""
+        """Not there yet: others go on meanwhile. Journaled where it must outlast a crash, now and then for people."""
         now_ns = self._clock()
         plan_id = entry.plan.id
         self._again[plan_id] = now_ns + int((progress.again_seconds or self._patience.look_again) * NS)

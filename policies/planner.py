@@ -10,7 +10,7 @@ P6  people are told of every act: `notify` stands first in the actions
 A node is cordoned before any pod leaves it: the next pod would get the same card.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from collectors.model import Subject, SubjectKind
@@ -55,6 +55,15 @@ _ORDER = {
 }
 
 
+CanRestart = Callable[[Target], str]
+"""Why a job of this kind cannot be restarted as a whole, in one line; empty where it can."""
+
+
+def any_gang(target: Target) -> str:
+    """Every kind of `GANGS` can."""
+    return ""
+
+
 @dataclass(slots=True)
 class Draft:
     """What a rule comes to at an incident."""
@@ -80,9 +89,10 @@ def draft(
     nodes: Sequence[tuple[Place, NodeView]],
     *,
     moving: bool = True,
+    can_restart: CanRestart = any_gang,
 ) -> Draft:
     """The steps for these nodes (one, or a batch of a wave) and the job. `moving`: whether work may be moved at all."""
-    maker = _Maker(facts, settings, view, taken)
+    maker = _Maker(facts, settings, view, taken, can_restart)
     made = maker.draft
     wanted = [action for action in rule.actions if moving or action not in _MOVING]
     if ActionKind.NOTIFY in wanted:
@@ -111,12 +121,20 @@ def known_nodes(facts: Facts, view: ClusterView) -> tuple[list[tuple[Place, Node
 class _Maker:
     """Gathers the steps of one draft."""
 
-    def __init__(self, facts: Facts, settings: GuardSettings, view: ClusterView, taken: Sequence[Taken]) -> None:
+    def __init__(
+        self,
+        facts: Facts,
+        settings: GuardSettings,
+        view: ClusterView,
+        taken: Sequence[Taken],
+        can_restart: CanRestart,
+    ) -> None:
         self.draft = Draft()
         self._facts = facts
         self._settings = settings
         self._view = view
         self._taken = taken
+        self._can_restart = can_restart
         self._done = standing(taken, facts.incident.id)
         self._kind = facts.incident.kind.value
         self._leaving: dict[str, tuple[NodeView, list[PodView]]] = {}
@@ -162,8 +180,11 @@ class _Maker:
         restarts = ActionKind.RESTART_JOB in wanted
         for _, pods in self._leaving.values():
             for pod in pods:
-                if restarts and pod.owner is not None and pod.owner.kind in GANGS and pod.owner.uid not in gangs:
-                    gangs[pod.owner.uid] = (pod.owner, self._gang(pod.owner))
+                owner = pod.owner
+                if not restarts or owner is None or owner.kind not in GANGS or owner.uid in gangs:
+                    continue
+                if not self._why_not(owner, pod.namespace):
+                    gangs[owner.uid] = (owner, self._gang(owner))
         if restarts:
             self._own_job(gangs)
         for uid in sorted(gangs):
@@ -196,6 +217,8 @@ class _Maker:
             self.draft.left_out.append(
                 f"no need to restart job: {owner.kind} {owner.name} makes its pods anew by itself"
             )
+        elif why_not := self._why_not(owner, pods[0].namespace):
+            self.draft.left_out.append(f"cannot restart job: {why_not}")
         elif self._done.get((StepKind.RESTART_JOB.value, owner.uid), 0) > facts.interrupted_ns:
             self.draft.left_out.append(f"no need to restart job: {owner.name} was restarted since it was interrupted")
         else:
@@ -216,6 +239,9 @@ class _Maker:
         arguments = {"pods_seen": str(len(pods))}
         words = f"restart {target}, {len(pods)} pod{'s' * (len(pods) != 1)}"
         self.draft.steps.append(Step(StepKind.RESTART_JOB, target, arguments, words))
+
+    def _why_not(self, owner: Owner, namespace: str) -> str:
+        return self._can_restart(_target(owner, namespace))
 
     def _is_own(self, owner: Owner) -> bool:
         return any(pod.owner == owner for pod in gang(self._view, self._facts)[:1])

@@ -11,6 +11,7 @@ from agent.store.store import Store
 from agent.watch import Watch
 from collectors.errors import RetryLater
 from collectors.model import LIVE_ONLY, Origin
+from policies.cluster.restart_job import can_restart
 from policies.model import Mode
 
 _log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ def watch_maker(
             as_live=as_live,
             policy=policy.policy if policy is not None else None,
             mode=mode,
+            can_restart=can_restart,
         )
         if live:
             try:

@@ -7,8 +7,13 @@ import pytest
 
 from policies.cel import CelType
 from policies.facts import FAMILIES
+from policies.fixture import Case
+from policies.fixture_run import run_folder
+from policies.guard_docs import renewed, settings
+from policies.guard_settings import GuardSettings
+from policies.guards import GUARDS
 from policies.model import ActionKind, Mode, Verdict
-from policies.rules import PolicyFile, Rule, parse_rules
+from policies.rules import PolicyFile, Rule, default_policy, parse_rules
 from policies.variables import VARIABLES
 
 FOLDER = Path(__file__).parents[2] / "docs"
@@ -48,6 +53,30 @@ def test_every_mode_type_and_source_is_in_use_on_the_page() -> None:
 
 
 def test_the_example_on_the_page_is_a_policy() -> None:
-    (example,) = re.findall(r"```yaml\n(.*?)```", DOCS, re.DOTALL)
+    example = re.findall(r"```yaml\n(.*?)```", DOCS, re.DOTALL)[0]
 
     assert parse_rules(example.encode(), "docs/policies.md")[0].rule.name == "gpu-off-the-bus"
+
+
+def test_the_fixture_on_the_page_comes_out_as_it_says(tmp_path) -> None:
+    example = re.findall(r"```yaml\n(.*?)```", DOCS, re.DOTALL)[1]
+    (tmp_path / "page.yaml").write_text(example)
+    (result,) = run_folder(default_policy(), tmp_path)
+
+    assert result.problems == ()
+
+
+def test_the_page_lists_the_fields_of_a_fixture() -> None:
+    assert set(Case.__struct_fields__) == set(rows("Try it first"))
+
+
+def test_the_page_of_guards_is_what_the_code_says() -> None:
+    page = (FOLDER / "guards.md").read_text()
+
+    assert page == renewed(page)
+
+
+def test_every_setting_of_a_guard_is_described_and_belongs_to_one() -> None:
+    assert [name for name, _, text in settings() if not text] == []
+    named = {group for guard in GUARDS.values() for group in guard.settings}
+    assert named | {"plan"} == set(GuardSettings.__struct_fields__)

@@ -15,7 +15,8 @@ from policies.plan import StepKind
 from policies.planner import GANGS
 
 ALL = "[notify, cordon, taint, label, condition, evict, restart_job, reset_gpu, reboot_node]"
-INCIDENT = incident(ecc("nvml", "kernel_log"), crash()).id
+HIT = incident(ecc("nvml", "kernel_log"), crash())
+INCIDENT = HIT.id
 
 
 def decided(actions: str, view: LaidOutCluster | None = None, *findings, held=None, now: float = 140, **rule):
@@ -89,15 +90,19 @@ def test_a_node_made_anew_under_the_same_name_is_another_one() -> None:
 
 
 def test_p1_a_running_job_that_can_save_is_asked_to_before_it_moves() -> None:
-    view = cluster(all_pods=[pod("b-0", "a", annotations={"watchstander.io/checkpoint": "signal"}), pod("b-1", "n1")])
+    view = cluster(
+        all_pods=[pod("b-0", "a", annotations={"watchstander.io/checkpoint": "annotation"}), pod("b-1", "n1")]
+    )
     decision = decided("[cordon, evict, restart_job]", view, ecc("nvml", "kernel_log"))
 
     assert words(decision) == ["cordon node a", "ask Job train/b to save", "restart Job train/b, 2 pods"]
-    assert decision.plan.steps[1].arguments == {"how": "signal", "deadline_seconds": "600"}
+    assert decision.plan.steps[1].arguments == {"how": "annotation", "deadline_seconds": "600"}
 
 
 def test_p1_a_job_that_crashed_has_nothing_left_to_save() -> None:
-    view = cluster(all_pods=[pod("b-0", "a", annotations={"watchstander.io/checkpoint": "signal"}), pod("b-1", "n1")])
+    view = cluster(
+        all_pods=[pod("b-0", "a", annotations={"watchstander.io/checkpoint": "annotation"}), pod("b-1", "n1")]
+    )
 
     assert words(decided("[cordon, restart_job]", view)) == ["cordon node a", "restart Job train/b, 2 pods"]
 
@@ -214,6 +219,17 @@ def test_a_job_that_the_cluster_does_not_know_is_not_guessed() -> None:
 
     assert decision.plan is None
     assert "cannot restart job: the cluster has no pods of job b" in decision.reason
+
+
+def test_a_gang_of_a_kind_that_nobody_can_restart_is_left_and_said() -> None:
+    by = policy("[notify, cordon, restart_job]")
+    engine = PolicyEngine(
+        by.rules, Mode.ENFORCE, guards=by.guards, view=cluster, can_restart=lambda target: f"{target.kind} is not known"
+    )
+    decision = engine.decide(HIT, (ecc("nvml", "kernel_log"), crash()), inventory(), 140 * SECOND)
+
+    assert words(decision) == ["cordon node a"]
+    assert "cannot restart job: Job is not known" in decision.reason
 
 
 def test_the_digest_names_incident_steps_and_uids_and_no_words() -> None:
