@@ -62,10 +62,13 @@ def running(folder: Path | None = None) -> Iterator[Running]:
             agent.wait()
 
 
-async def send(agent: Running, due: Iterator[tuple[float, Batch]], connections: int = 32) -> list[float]:
+async def send(
+    agent: Running, due: Iterator[tuple[float, Batch]], connections: int = 32, most_seconds: float = float("inf")
+) -> list[float]:
     """Post batches, each when it is due (seconds from now); the acknowledgements' latencies, counted from then.
 
-    A refusal ends the measurement: what a real collector would send again would blur what is measured.
+    After `most_seconds` no more are sent: an agent that cannot keep up ends the measurement too. A refusal ends it at
+    once: what a real collector would send again would blur what is measured.
     """
     latencies: list[float] = []
     began = time.perf_counter()
@@ -76,7 +79,8 @@ async def send(agent: Running, due: Iterator[tuple[float, Batch]], connections: 
         reader, writer = await asyncio.open_connection("127.0.0.1", agent.port)
         while True:
             async with lock:  # in order: whoever is free takes the next that is due
-                item = next(numbered, None)
+                late = time.perf_counter() - began > most_seconds
+                item = None if late else next(numbered, None)
                 if item is not None:
                     await asyncio.sleep(max(0.0, began + item[0] - time.perf_counter()))
             if item is None:

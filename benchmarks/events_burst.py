@@ -15,9 +15,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks.agent_process import running, send
+from benchmarks.rows import sentence, table
 from collectors.model import Batch, Event, EventKind, EventSource, Origin, Subject, SubjectKind
 
 A_BATCH, NODES = 100, 50
+PATIENCE = 1.5
+"""An agent that cannot keep up ends the measurement after so many times what was asked."""
 
 
 def main() -> None:
@@ -25,14 +28,25 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=5000.0, help="events a second")
     parser.add_argument("--seconds", type=float, default=20.0)
     args = parser.parse_args()
-    print(line(args.rate, args.seconds))
+    for row in table(title(args.rate, args.seconds), measured(args.rate, args.seconds)):
+        print(row)
+
+
+def title(rate: float, seconds: float) -> str:
+    """What is asked for."""
+    return f"{rate:,.0f} events a second for {seconds:g} s"
 
 
 def line(rate: float = 5000.0, seconds: float = 20.0) -> str:
-    """Measure."""
+    """Measure, in brief."""
+    return sentence(title(rate, seconds), measured(rate, seconds))
+
+
+def measured(rate: float, seconds: float) -> dict[str, str]:
+    """The figures."""
     with running() as agent:
         cpu, began = agent.cpu_seconds(), time.perf_counter()
-        latencies = asyncio.run(send(agent, burst(rate, seconds)))
+        latencies = asyncio.run(send(agent, burst(rate, seconds), most_seconds=seconds * PATIENCE))
         took = time.perf_counter() - began
         sent = len(latencies) * A_BATCH
         held, deadline = -1, time.perf_counter() + 120
@@ -41,13 +55,20 @@ def line(rate: float = 5000.0, seconds: float = 20.0) -> str:
             held = agent.rows("select count(*) from events")[0][0]
         stored = time.perf_counter() - began - took
         cpu = agent.cpu_seconds() - cpu
-        incidents = agent.rows("select count(*) from incidents")[0][0]
+        incidents, mib = agent.rows("select count(*) from incidents")[0][0], agent.resident_mib()
     p50, p99 = (np.percentile(latencies, q) * 1e3 for q in (50, 99))
-    return (
-        f"events: {sent / took:,.0f} a second for {took:.0f} s (asked {rate:,.0f}), sent {sent:,}, stored {held:,}, "
-        f"lost {sent - held:,}; the last {stored:.1f} s after its answer; ack p50 {p50:.0f} ms, p99 {p99:.0f} ms; "
-        f"agent {cpu / (took + stored) * 100:.0f} % of a core; {incidents} incidents"
-    )
+    return {
+        "events a second, sent": f"{sent / took:,.0f} over {took:.0f} s",
+        "events sent": f"{sent:,}",
+        "events stored": f"{held:,}",
+        "events lost": f"{sent - held:,}",
+        "the last one stored after its answer": f"{stored:.1f} s",
+        "acknowledgement p50": f"{p50:.0f} ms",
+        "acknowledgement p99": f"{p99:.0f} ms",
+        "agent's CPU": f"{cpu / (took + stored):.0%} of a core",
+        "agent's resident memory": f"{mib:,.0f} MiB",
+        "incidents": f"{incidents:,}",
+    }
 
 
 def burst(rate: float, seconds: float) -> Iterator[tuple[float, Batch]]:

@@ -22,12 +22,14 @@ from pathlib import Path
 import numpy as np
 import uvloop
 
+from benchmarks.rows import table
 from collectors.model import CATALOGUE, Batch, MetricType, Origin, Subject, SubjectKind, Table
 from collectors.wire import encode
 
 GPUS, METRICS, LOOKS = 8, 25, 2
 SAMPLES = GPUS * METRICS * LOOKS
-SERVER_CORE, LOAD_CORE = 0, 1
+CORES = sorted(os.sched_getaffinity(0))
+"""Those that this process may use: the agent gets the first, the load the last."""
 
 
 class NoWatch:
@@ -51,7 +53,7 @@ def serve(data: Path, with_watch: bool, one_core: bool) -> None:
     from agent.settings import ListenSettings, Settings
 
     if one_core:
-        os.sched_setaffinity(0, {SERVER_CORE})
+        os.sched_setaffinity(0, {CORES[0]})
     sys.setswitchinterval(0.0005)
     settings = Settings(listen=ListenSettings("127.0.0.1:0"))
     make_watch = None if with_watch else lambda _origin, _cluster: NoWatch()
@@ -137,14 +139,18 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def report(name: str, answers: int, seconds: float, latencies: list[float], cpu: float) -> None:
-    """One line."""
+def figures(answers: int, seconds: float, latencies: list[float], cpu: float) -> dict[str, str]:
+    """Of one run."""
     p50, p99, worst = (float(np.percentile(latencies, q)) * 1e3 for q in (50, 99, 100))
-    print(
-        f"{name}: {answers / seconds:,.0f} batches/s, {answers * SAMPLES / seconds / 1e6:.2f} M samples/s, "
-        f"ack p50 {p50:.1f} ms, p99 {p99:.1f} ms, worst {worst:.0f} ms, "
-        f"server {cpu / seconds * 100:.0f} % of a core, {cpu / answers * 1e6:.0f} us a batch"
-    )
+    return {
+        "batches a second": f"{answers / seconds:,.0f}",
+        "samples a second": f"{answers * SAMPLES / seconds / 1e6:.2f} million",
+        "acknowledgement p50": f"{p50:.1f} ms",
+        "acknowledgement p99": f"{p99:.1f} ms",
+        "acknowledgement, worst": f"{worst:.0f} ms",
+        "agent's CPU": f"{cpu / seconds:.0%} of a core",
+        "agent's CPU a batch": f"{cpu / answers * 1e6:.0f} us",
+    }
 
 
 def main() -> None:
@@ -170,7 +176,7 @@ def main() -> None:
                 if agent.poll() is not None:
                     raise SystemExit("the agent did not start")
                 time.sleep(0.05)
-            os.sched_setaffinity(0, {LOAD_CORE})
+            os.sched_setaffinity(0, {CORES[-1]})
             measure(args, agent.pid, int((Path(folder) / "port").read_text()), (data / "token").read_text().strip())
         finally:
             agent.send_signal(signal.SIGTERM)
@@ -184,14 +190,17 @@ def measure(args: argparse.Namespace, pid: int, port: int, token: str) -> None:
     as_fast = [[request(body, token) for body in bodies(node, many, 0)] for node in range(args.connections)]
     steady = [[request(body, token) for body in bodies(node, few, many)] for node in range(args.connections)]
     size = sum(len(raw) for raw in as_fast[0]) // many
-    print(f"{SAMPLES} samples a batch, {size} bytes a request, {args.connections} connections")
+    runs = {}
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         before = cpu_seconds(pid)
         result = runner.run(closed_loop(port, as_fast, args.seconds))
-        report("as fast as it goes", *result, cpu_seconds(pid) - before)
+        runs["as fast as it goes"] = figures(*result, cpu_seconds(pid) - before)
         before = cpu_seconds(pid)
         result = runner.run(fixed_rate(port, steady, args.rate))
-        report(f"{args.rate:,.0f} a second", *result, cpu_seconds(pid) - before)
+        runs[f"{args.rate:,.0f} a second"] = figures(*result, cpu_seconds(pid) - before)
+    about = f"{SAMPLES} samples a batch, {size} bytes a request, {args.connections} connections"
+    for row in table(about, {f"{run}: {what}": said for run, told in runs.items() for what, said in told.items()}):
+        print(row)
 
 
 if __name__ == "__main__":

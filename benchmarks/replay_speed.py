@@ -25,20 +25,30 @@ def main() -> None:
     parser.add_argument("recordings", type=Path, nargs="*", default=[RECORDINGS / name for name in NAMES])
     parser.add_argument("--runs", type=int, default=3)
     args = parser.parse_args()
+    print("| recording | with detectors, x real time | without |\n| --- | --- | --- |")
     for folder in args.recordings:
-        print(line(folder, args.runs))
+        whole, alone, seconds = speeds(folder, args.runs)
+        print(f"| {folder.name} ({seconds:.0f} s) | {spread(whole)} | {spread(alone)} |", flush=True)
 
 
 def line(folder: Path = RECORDINGS / NAMES[-1], runs: int = 3) -> str:
-    """Measure one recording."""
+    """Measure one recording, in brief."""
+    whole, alone, seconds = speeds(folder, runs)
+    return f"replay of {folder.name} ({seconds:.0f} s): {spread(whole)} x real time, without detectors {spread(alone)}"
+
+
+def speeds(folder: Path, runs: int) -> tuple[list[float], list[float], float]:
+    """(times real time with detectors, without, seconds of the recording), by the CPU that it took."""
     recording = Recording(folder)
     seconds = (recording.end_ns - recording.start_ns) / 1e9
     alone = [seconds / timed(lambda: play(recording, SamplingPlan())) for _ in range(runs)]
     whole = [seconds / timed(lambda: replay(recording)) for _ in range(runs)]
-    return (
-        f"replay of {folder.name} ({seconds:.0f} s): {median(whole):,.0f} x real time with detectors "
-        f"({min(whole):,.0f}-{max(whole):,.0f}), {median(alone):,.0f} x without ({min(alone):,.0f}-{max(alone):,.0f})"
-    )
+    return whole, alone, seconds
+
+
+def spread(values: list[float]) -> str:
+    """Median, and least and greatest in brackets."""
+    return f"{median(values):,.0f} ({min(values):,.0f}-{max(values):,.0f})"
 
 
 def timed(what: Callable[[], Iterable[object]]) -> float:
