@@ -20,6 +20,7 @@ from detectors.job.gpu_out_of_memory import GpuOutOfMemory
 from detectors.job.host_stall import HostStall
 from detectors.job.job_crash import JobCrash
 from detectors.job.joint import JointDetectors
+from detectors.job.launcher import with_card
 from detectors.job.rhythm import Rhythms
 from detectors.loss import LossDetector
 from detectors.model import Finding, Inventory
@@ -104,7 +105,8 @@ class Engine:
         for event in self.enrolment.fresh(batch, received_ns):
             # a line that claims to come from the future would hold back every later one of its job
             time_ns = min(event.time_ns + offset_ns, latest_ns)
-            self._events.append(event if time_ns == event.time_ns else replace(event, time_ns=time_ns))
+            placed = with_card(event, batch.node, self.inventory)
+            self._events.append(placed if time_ns == event.time_ns else replace(placed, time_ns=time_ns))
 
     def tick(self, now_ns: int) -> list[Finding]:
         """Look at everything received since the last tick; findings that opened, changed or cleared."""

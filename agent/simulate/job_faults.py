@@ -10,6 +10,10 @@ from agent.simulate.job import Job
 from agent.simulate.job_plan import Phase, Slow
 from agent.simulate.truth import Phase as Told
 
+LONG_WAIT_SECONDS, SEEN_SECONDS = 6.0, 10.0
+"""The window of looks that a stall or a hang is judged by (`detectors.gpu.habits.WINDOW_S`), and what it takes from the
+beginning of one to the word on it."""
+
 
 def job_crash(faults: Faults, fault: Fault) -> None:
     """A bug: one rank raises, the launcher ends the others."""
@@ -172,7 +176,23 @@ def _slows(faults: Faults, fault: Fault, job: Job, told: Told, slow: Slow) -> No
         job.quick_again(told.id)
         faults.over(told)
 
-    faults.world.after(faults.lasts(fault, (45.0, 150.0)), end)
+    lasts = faults.lasts(fault, (45.0, 150.0))
+    told.roots += _while_rare(job, slow, lasts)
+    faults.world.after(lasts, end)
+
+
+def _while_rare(job: Job, slow: Slow, lasts: float) -> tuple[str, ...]:
+    """A wait of many seconds looks like a hang of its own; what tells it from one is that it comes again and again.
+
+    Where the fault has no room for a third wait (and the ten seconds in which it is seen), the hang or the stall is
+    the honest root.
+    """
+    if slow.wait_seconds < LONG_WAIT_SECONDS:
+        return ()
+    around = slow.wait_seconds + max(slow.batches, 1) * job.plan.step_seconds
+    if lasts >= 2 * around + SEEN_SECONDS:
+        return ()
+    return ("collective_hang",) if slow.guilty and job.ranks > 1 else ("training_stall",)
 
 
 def _restores(faults: Faults, job: Job, told: Told, slow: Slow, seconds: float) -> None:

@@ -217,6 +217,8 @@ a dead rank comes a whole time-out after it, and none is set below 10 s."""
 
 _COLLECTIVE = (
     *_edges(K.STRAGGLER, (K.THROUGHPUT_DROP,), 120, Scope.JOB, "recordings: h200-ddp straggler_gpu"),
+    *_edges(K.STRAGGLER, (K.COLLECTIVE_HANG,), 60, Scope.GPU,
+            "a rank that is late by more than six seconds: each wait for it looks like a hang (detectors.job.pauses)"),
     *_edges(K.COLLECTIVE_HANG, (K.TRAINING_STALL, K.THROUGHPUT_DROP), 120, Scope.JOB, "no step without a collective"),
     *_edges(K.COLLECTIVE_HANG, (K.COLLECTIVE_TIMEOUT, K.JOB_CRASH), COLLECTIVE_SECONDS, Scope.JOB,
             "facts: training 3.1, 600 s by default"),

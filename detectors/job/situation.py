@@ -12,7 +12,8 @@ from enum import Enum
 import numpy as np
 
 from detectors.frame import NS, Bools, Floats, Ints
-from detectors.gpu.habits import GONE, LOW, SPIN, STILL, UNKNOWN, WORK, Habits
+from detectors.gpu.habits import GONE, LOW, NEWEST_S, SPIN, STILL, UNKNOWN, WORK, Habits
+from detectors.job.pauses import WAITS_SHARE, Pauses
 from detectors.job.rhythm import Rhythm
 
 CRASH_SPIN_S = 3.0
@@ -30,6 +31,9 @@ PROGRESS_MARGIN_NS = NS // 2
 UNIFORM_GAPS = 3
 LONG_GAP, SHORT_GAP, SHORT_SHARE = 5.0, 2.0, 0.25
 """Bursts: W prefetching workers deliver W batches, then a wait. A slow host delays every step alike."""
+HEARD_S = 5.5
+"""One interval of calm batches, and what they take to come: a rank that is not heard for longer may be the one that the
+others wait for."""
 UNDECIDED_S = 8.0
 """How long a late rank may stay undecided between its loader and its host: two waits of a loader are seen by then."""
 
@@ -96,10 +100,15 @@ class Judge:
 
     fresh_after_ns: int = 0
     late_since_ns: int = 0
+    silent: bool = False
+    """Whether some rank of the job is not among those that are judged: the others may wait for it."""
     _last: Situation = field(default=Situation.UNKNOWN)
+    _pauses: Pauses = field(default_factory=Pauses)
 
-    def look(self, cols: Ints, habits: Habits, rhythm: Rhythm | None, time_ns: int) -> JobLook:
-        """`cols`: the job's GPUs; `time_ns`: the instant of the newest look."""
+    def look(self, cols: Ints, habits: Habits, rhythm: Rhythm | None, time_ns: int, *, silent: bool = False) -> JobLook:
+        """`cols`: the job's GPUs that are heard; `silent`: there are others; `time_ns`: the instant of the newest
+        look."""
+        self.silent = silent
         ranks = cols[habits.armed[cols]]
         if not len(ranks) and len(cols) and habits.free(cols).all():
             # their habits are forgotten (the job has left, or the agent came later), and no process is on the cards
@@ -119,6 +128,13 @@ class Judge:
             self.late_since_ns = 0
         if situation is not Situation.NOT_READY:
             self._last = situation
+        if situation in pauses:
+            self._pauses.paused(guilty, since_ns)
+            situation, since_ns, share = self._again(situation, since_ns, len(ranks), rhythm, time_ns)
+        elif situation in (Situation.EXCUSED, Situation.RANK_GONE, Situation.CRASHED, Situation.ENDED):
+            self._pauses.forget()
+        elif situation is not Situation.NOT_READY:
+            self._pauses.goes_on(time_ns)
         gaps = rhythm.gaps_since(since_ns) if rhythm else []
         return JobLook(
             situation,
@@ -135,6 +151,21 @@ class Judge:
             rhythm.usual_gap_s if rhythm else None,
             max((g.seconds for g in gaps), default=None),
         )
+
+    def _again(
+        self, situation: Situation, since_ns: int, ranks: int, rhythm: Rhythm | None, time_ns: int
+    ) -> tuple[Situation, int, float | None]:
+        """What a pause is called: by itself, or as one of a row."""
+        first_ns = self._pauses.again_since_ns(time_ns)
+        if not first_ns:
+            return situation, since_ns, None
+        share = rhythm.data_share(first_ns) if rhythm else None
+        if situation is Situation.HUNG:
+            late = Situation.LATE_INPUT if self._pauses.in_bursts(rhythm) else Situation.LATE_RANK
+            return late, first_ns, share
+        if _waits_for_input(share, ranks):
+            return Situation.SLOW_INPUT, first_ns, share
+        return situation, since_ns, None
 
     def _judge(
         self, ranks: Ints, habits: Habits, rhythm: Rhythm | None, time_ns: int
@@ -197,12 +228,10 @@ class Judge:
                 return self._late(ranks[late], rhythm, start_ns, time_ns)
         if not spin.any() and not work.any() and slow and (steps or active.all()):
             share = rhythm.data_share(start_ns) if rhythm else None
-            # several ranks that rest together without waiting for one another have a common cause: their input
-            told = share is not None and share >= 0.3
-            common = len(ranks) > 1 and share is None
-            return (Situation.SLOW_INPUT if told or common else Situation.SLOW_ALONE), start_ns, nobody, share
-        guilty = _compute_straggler(ranks, habits, spin, work)
-        if len(guilty):
+            slow_input = _waits_for_input(share, len(ranks))
+            return (Situation.SLOW_INPUT if slow_input else Situation.SLOW_ALONE), start_ns, nobody, share
+        guilty = _compute_straggler(ranks, habits, spin, work, time_ns)
+        if len(guilty) and not self.silent:
             # the mean over the window crosses its threshold about half a window after the onset
             return Situation.COMPUTE_STRAGGLER, (start_ns + time_ns) // 2, guilty, None
         if work.all():
@@ -235,12 +264,24 @@ def _progress(rhythm: Rhythm | None, start_ns: int) -> bool:
     return rhythm is not None and rhythm.last_step_ns > start_ns + PROGRESS_MARGIN_NS
 
 
-def _compute_straggler(ranks: Ints, habits: Habits, spin: Bools, work: Bools) -> Ints:
-    """Columns of the ranks that work more at a lower clock while their peers rest."""
+def _waits_for_input(share: float | None, ranks: int) -> bool:
+    """By the log's word on the wait for data; where it has none: several ranks that rest together without waiting for
+    one another have a common cause."""
+    return share >= WAITS_SHARE if share is not None else ranks > 1
+
+
+def _compute_straggler(ranks: Ints, habits: Habits, spin: Bools, work: Bools, time_ns: int) -> Ints:
+    """Columns of the ranks that work more at a lower clock while their peers rest.
+
+    A card that has fallen silent was at work when it was last seen, while the others come to wait for it: who is to be
+    blamed for working must be seen to work now, and all others must be heard.
+    """
     if len(ranks) < 2 or not (habits.window_utilisation[ranks] >= BUSY_U).all():
         return ranks[:0]
     if spin.any() and work.any() and 2 * work.sum() <= len(ranks):
-        return ranks[work]
+        unseen_s = (time_ns - habits.last_ns[ranks]) / NS
+        seen = (unseen_s <= HEARD_S).all() and (unseen_s[work] <= NEWEST_S).all()
+        return ranks[work] if seen else ranks[:0]
     if spin.any():
         return ranks[:0]
     clock, power = habits.window_clock[ranks], habits.window_power[ranks]

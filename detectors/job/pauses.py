@@ -1,0 +1,85 @@
+"""Pauses of a job that come again and again: one slow rank or one slow input, not a new hang each time.
+
+A wait that is longer than the window of looks (six seconds) looks like a hang or a stall of its own. The second one a
+chance may bring; three in a row that are alike, with runs between them that are alike, and more waiting than a healthy
+job ever does, have one cause that goes on.
+"""
+
+from dataclasses import dataclass, field
+
+from detectors.frame import NS, Ints
+from detectors.job.rhythm import Rhythm
+
+TIMES = 3
+"""So many pauses in a row. A choice: two stalls of different causes within a minute are rare, three alike are not
+seen."""
+ALIKE = 2.0
+"""The longest pause is at most so many times the shortest, and so the runs: loaders and late hosts keep a rhythm."""
+COARSE_S = 2.0
+"""A look a second, at either end: what pauses and runs may differ by without saying anything."""
+WAITS_SHARE = 0.3
+"""Of the whole time is waited: the share from which a wait for data is one (facts: TraceML, 0.25 to 0.35)."""
+BURST_STEPS = 1.5
+"""More steps than this between two waits are a burst: W prefetching workers deliver W batches (facts: recordings
+study). A slow host delays each step alike: one."""
+
+
+@dataclass(slots=True)
+class Pause:
+    """One, as far as it has been seen; Unix ns."""
+
+    since_ns: int
+    until_ns: int = 0
+    """0 while it lasts."""
+
+
+@dataclass(slots=True)
+class Pauses:
+    """The latest pauses in a row that the same ranks have caused; none of them where all stood still together."""
+
+    _guilty: tuple[int, ...] = ()
+    _held: list[Pause] = field(default_factory=list)
+
+    def paused(self, guilty: Ints, since_ns: int) -> None:
+        """The job stands still, because of these columns."""
+        who = tuple(guilty.tolist())
+        if who != self._guilty:
+            self.forget()
+            self._guilty = who
+        if not self._held or self._held[-1].until_ns:
+            since_ns = max(since_ns, self._held[-1].until_ns if self._held else 0)
+            self._held.append(Pause(since_ns))
+            del self._held[:-TIMES]
+
+    def goes_on(self, time_ns: int) -> None:
+        """It moves."""
+        if self._held and not self._held[-1].until_ns:
+            self._held[-1].until_ns = time_ns
+
+    def forget(self) -> None:
+        """The job has ended, or does something that it has announced: what comes next is another story."""
+        self._held.clear()
+        self._guilty = ()
+
+    def again_since_ns(self, time_ns: int) -> int:
+        """Since when it has been pausing again and again; 0: it has not."""
+        if len(self._held) < TIMES:
+            return 0
+        waits = [((pause.until_ns or time_ns) - pause.since_ns) / NS for pause in self._held]
+        runs = [(after.since_ns - before.until_ns) / NS for before, after in zip(self._held, self._held[1:])]
+        # the last one may not be over yet: it must only not be longer than the others
+        alike = _alike(waits[:-1]) and waits[-1] <= ALIKE * max(waits[:-1]) + COARSE_S and _alike(runs)
+        share = sum(waits) / (sum(waits) + sum(runs))
+        return self._held[0].since_ns if alike and share >= WAITS_SHARE else 0
+
+    def in_bursts(self, rhythm: Rhythm | None) -> bool:
+        """Whether several steps are made between two of them, by the log; False also where it is too sparse to say."""
+        if rhythm is None or len(self._held) < 2:
+            return False
+        first_ns, last_ns = self._held[0].since_ns, self._held[-1].since_ns
+        steps = sum(gap.steps for gap in rhythm.gaps_since(first_ns) if gap.end_ns <= last_ns + NS)
+        return steps >= BURST_STEPS * (len(self._held) - 1)
+
+
+def _alike(seconds: list[float]) -> bool:
+    return max(seconds) <= ALIKE * min(seconds) + COARSE_S
