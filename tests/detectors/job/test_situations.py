@@ -186,3 +186,15 @@ def test_the_median_of_all_others_is_what_the_textbook_says(values: list[float])
     told = _median_of_others(np.array(values, np.float32))
     expected = [np.median(np.delete(np.array(values, np.float32), k)) for k in range(len(values))]
     np.testing.assert_allclose(told, expected, rtol=1e-5, atol=1e-3)
+
+
+def test_a_card_that_has_fallen_silent_is_not_blamed_for_the_work_it_was_last_seen_at() -> None:
+    fleet = quiet(steady()).set(**SPIN)
+    fleet.silent = {3}
+    assert fleet.run(30).open(K.STRAGGLER) == []
+
+
+def test_while_a_rank_is_silent_nobody_who_works_is_a_straggler() -> None:
+    fleet = quiet(steady()).set(**SPIN).set(2, **WORK)
+    fleet.silent = {3}
+    assert fleet.run(30).open(K.STRAGGLER) == []
