@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from collectors.errors import GiveUp
-from detectors.correlation.flapping import Flapping
+from detectors.correlation.flapping import Flapping, goes_on
 from detectors.correlation.group import Group, rebuilt
 from detectors.correlation.link import SECOND_NS, Known
 from detectors.correlation.neighbours import Neighbours
@@ -268,7 +268,7 @@ class Correlator:
         self._merge({joined, *led}, joined, newcomer.finding.id)
 
     def _join_again(self, newcomer: Known) -> str | None:
-        earlier = self._near.same_again(newcomer)
+        earlier = [k for k in self._near.same_again(newcomer) if goes_on(k.finding, newcomer.finding, self._is_root(k))]
         if not earlier:
             return None
         incident = self._by_age({self._incident_of[known.finding.id] for known in earlier})[0]
@@ -277,6 +277,9 @@ class Correlator:
         group.attach(newcomer, group.parents.get(first.finding.id, group.root), self._effects_in(incident, newcomer))
         self._claim(incident, newcomer)
         return incident
+
+    def _is_root(self, known: Known) -> bool:
+        return self._groups[self._incident_of[known.finding.id]].root == known.finding.id
 
     def _join_cause(self, newcomer: Known) -> str | None:
         cause = self._near.cause_of(newcomer)

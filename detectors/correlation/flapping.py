@@ -22,6 +22,10 @@ ALIKE = 0.03
 """A reading this near to what it was held against is neither above nor below it: clocks of healthy ranks drift apart
 by 5 % either way."""
 
+MOMENT_SECONDS = 60.0
+"""What merely followed from something else may be gone for this long and be the same still: an incident rests for 30 s
+before it is resolved, and a condition that comes back is known 30 s later at most. A choice."""
+
 _What = tuple[FindingKind, Subject, str, Origin]
 
 
@@ -66,6 +70,19 @@ class Flapping:
         if times >= FLAPS:
             return row
         return row[:1] if roots and _readings(roots[0]) == _readings(newcomer) else []
+
+
+def goes_on(earlier: Finding, newcomer: Finding, is_root: bool) -> bool:
+    """Whether what an open incident has said, and is said again, is the same condition still: it holds, or was over for
+    a moment only.
+
+    An incident may stay open for days (a card that waits for its reset): a job that crashes again meanwhile has crashed
+    anew. What the incident is about (`is_root`) may come and go as an incident of its own may.
+    """
+    if earlier.cleared_ns is None:
+        return True
+    patience_s = REOPEN_SECONDS if is_root else MOMENT_SECONDS
+    return newcomer.since_ns - earlier.cleared_ns <= patience_s * SECOND_NS
 
 
 def _what(finding: Finding) -> _What:

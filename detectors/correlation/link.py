@@ -18,6 +18,9 @@ FOLLOWER_XIDS = frozenset({45})
 _EDGE = {(rank_of(cause), rank_of(effect)): edge for (cause, effect), edge in EDGE.items()}
 """By ranks: enums are slow as keys."""
 
+WAIT_SECONDS = 60.0
+"""The others come to wait for a node that is gone within a step, which takes seconds; both beginnings are estimates."""
+
 _WIDTH: dict[SubjectKind, int] = {
     SubjectKind.CLUSTER: 5,
     SubjectKind.RACK: 4,
@@ -64,8 +67,12 @@ def causes(cause: Known, effect: Known) -> bool:
     # The lower bound belongs to the edge with the later effect, so that an edge each way never holds at once.
     if gap < least or (gap == least < 0):
         return False
-    reach_ns = _reach_ns(one)
-    late = reach_ns is not None and began_ns(other) - reach_ns > edge.lag_seconds * SECOND_NS
+    if one.kind is FindingKind.TELEMETRY_LOST and other.kind is FindingKind.COLLECTIVE_TIMEOUT:
+        # ten minutes are long: the wait itself must have begun when the node fell silent
+        if abs(other.since_ns - one.since_ns) > WAIT_SECONDS * SECOND_NS:
+            return False
+    reach_ns = _reach_ns(one, int(edge.lag_seconds * SECOND_NS))
+    late = reach_ns is not None and began_ns(other) > reach_ns
     return not late and share(cause.place, effect.place, edge.scope)
 
 
@@ -89,11 +96,18 @@ def began_ns(finding: Finding) -> int:
     return max(finding.since_ns, min(lines, default=0))
 
 
-def _reach_ns(cause: Finding) -> int | None:
-    """The last instant from which the cause may still work; None while a lasting one holds."""
-    if cause.kind in LASTING:
-        return cause.cleared_ns
-    return max(cause.since_ns, *(item.time_ns for item in cause.evidence)) if cause.evidence else cause.since_ns
+def _reach_ns(cause: Finding, lag_ns: int) -> int | None:
+    """The last instant at which an effect may begin; None while a lasting cause holds.
+
+    What a lasting one did while it held may show a little later, no more: a node that is back for a minute and a half
+    does not hang the job that has been started again on it.
+    """
+    if cause.kind not in LASTING:
+        last_ns = max((item.time_ns for item in cause.evidence), default=cause.since_ns)
+        return max(cause.since_ns, last_ns) + lag_ns
+    if cause.cleared_ns is None:
+        return None
+    return max(cause.since_ns + lag_ns, cause.cleared_ns + int(SLACK_SECONDS * SECOND_NS))
 
 
 def _follows_only(finding: Finding) -> bool:

@@ -77,7 +77,8 @@ class Edge:
     cause: FindingKind
     effect: FindingKind
     lag_seconds: float
-    """The effect begins at most this long after the cause; a lasting cause reaches to its end and then this long."""
+    """The effect begins at most this long after the cause; a lasting cause also reaches to its end and `SLACK_SECONDS`
+    beyond."""
     scope: Scope
     source: str
     """Where the lag and the edge itself come from."""
@@ -176,8 +177,10 @@ _WATCH = (
             "a silent node is silent about each of its cards", 0),
     *_edges(K.TELEMETRY_LOST, (K.COLLECTIVE_HANG, K.RANK_CRASH), 300, Scope.NODE,
             "a node that died is silent first; its ranks are missed next"),
-    *_edges(K.TELEMETRY_LOST, (K.COLLECTIVE_TIMEOUT, K.JOB_CRASH), COLLECTIVE_SECONDS, Scope.JOB,
+    *_edges(K.TELEMETRY_LOST, (K.COLLECTIVE_TIMEOUT,), COLLECTIVE_SECONDS, Scope.JOB,
             "design: a collective timeout may come 10 minutes after its cause"),
+    *_edges(K.TELEMETRY_LOST, (K.JOB_CRASH,), 120, Scope.JOB,
+            "a job that lost a node ends at once (a broken connection), or by its watchdog, which is another edge"),
 )  # fmt: skip
 
 _HOST = (

@@ -6,6 +6,7 @@ job ever does, have one cause that goes on.
 """
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from detectors.frame import NS, Ints
 from detectors.job.rhythm import Rhythm
@@ -19,6 +20,7 @@ COARSE_S = 2.0
 """A look a second, at either end: what pauses and runs may differ by without saying anything."""
 WAITS_SHARE = 0.3
 """Of the whole time is waited: the share from which a wait for data is one (facts: TraceML, 0.25 to 0.35)."""
+MOST_HELD = 32
 BURST_STEPS = 1.5
 """More steps than this between two waits are a burst: W prefetching workers deliver W batches (facts: recordings
 study). A slow host delays each step alike: one."""
@@ -39,6 +41,8 @@ class Pauses:
 
     _guilty: tuple[int, ...] = ()
     _held: list[Pause] = field(default_factory=list)
+    _bursts: bool = False
+    """Whether bursts were seen in this row: a sparse log shows them now and then."""
 
     def paused(self, guilty: Ints, since_ns: int) -> None:
         """The job stands still, because of these columns."""
@@ -49,7 +53,7 @@ class Pauses:
         if not self._held or self._held[-1].until_ns:
             since_ns = max(since_ns, self._held[-1].until_ns if self._held else 0)
             self._held.append(Pause(since_ns))
-            del self._held[:-TIMES]
+            del self._held[:-MOST_HELD]
 
     def goes_on(self, time_ns: int) -> None:
         """It moves."""
@@ -59,26 +63,33 @@ class Pauses:
     def forget(self) -> None:
         """The job has ended, or does something that it has announced: what comes next is another story."""
         self._held.clear()
-        self._guilty = ()
+        self._guilty, self._bursts = (), False
 
     def again_since_ns(self, time_ns: int) -> int:
         """Since when it has been pausing again and again; 0: it has not."""
-        if len(self._held) < TIMES:
+        first = len(self._held) - TIMES
+        if first < 0 or not _is_row(self._held[first:], time_ns):
             return 0
-        waits = [((pause.until_ns or time_ns) - pause.since_ns) / NS for pause in self._held]
-        runs = [(after.since_ns - before.until_ns) / NS for before, after in zip(self._held, self._held[1:])]
-        # the last one may not be over yet: it must only not be longer than the others
-        alike = _alike(waits[:-1]) and waits[-1] <= ALIKE * max(waits[:-1]) + COARSE_S and _alike(runs)
-        share = sum(waits) / (sum(waits) + sum(runs))
-        return self._held[0].since_ns if alike and share >= WAITS_SHARE else 0
+        while first > 0 and _is_row(self._held[first - 1 :], time_ns):
+            first -= 1
+        return self._held[first].since_ns
 
     def in_bursts(self, rhythm: Rhythm | None) -> bool:
         """Whether several steps are made between two of them, by the log; False also where it is too sparse to say."""
-        if rhythm is None or len(self._held) < 2:
-            return False
+        if self._bursts or rhythm is None or len(self._held) < 2:
+            return self._bursts
         first_ns, last_ns = self._held[0].since_ns, self._held[-1].since_ns
         steps = sum(gap.steps for gap in rhythm.gaps_since(first_ns) if gap.end_ns <= last_ns + NS)
-        return steps >= BURST_STEPS * (len(self._held) - 1)
+        self._bursts = steps >= BURST_STEPS * (len(self._held) - 1)
+        return self._bursts
+
+
+def _is_row(held: list[Pause], time_ns: int) -> bool:
+    waits = [((pause.until_ns or time_ns) - pause.since_ns) / NS for pause in held]
+    runs = [(after.since_ns - before.until_ns) / NS for before, after in pairwise(held)]
+    # the last one may not be over yet: it must only not be longer than the others
+    alike = _alike(waits[:-1]) and waits[-1] <= ALIKE * max(waits[:-1]) + COARSE_S and _alike(runs)
+    return alike and sum(waits) >= WAITS_SHARE * (sum(waits) + sum(runs))
 
 
 def _alike(seconds: list[float]) -> bool:

@@ -163,7 +163,7 @@ class Judge:
         if situation is Situation.HUNG:
             late = Situation.LATE_INPUT if self._pauses.in_bursts(rhythm) else Situation.LATE_RANK
             return late, first_ns, share
-        if _waits_for_input(share, ranks):
+        if _waits_for_input(share, ranks, rhythm):
             return Situation.SLOW_INPUT, first_ns, share
         return situation, since_ns, None
 
@@ -228,7 +228,7 @@ class Judge:
                 return self._late(ranks[late], rhythm, start_ns, time_ns)
         if not spin.any() and not work.any() and slow and (steps or active.all()):
             share = rhythm.data_share(start_ns) if rhythm else None
-            slow_input = _waits_for_input(share, len(ranks))
+            slow_input = _waits_for_input(share, len(ranks), rhythm)
             return (Situation.SLOW_INPUT if slow_input else Situation.SLOW_ALONE), start_ns, nobody, share
         guilty = _compute_straggler(ranks, habits, spin, work, time_ns)
         if len(guilty) and not self.silent:
@@ -264,10 +264,15 @@ def _progress(rhythm: Rhythm | None, start_ns: int) -> bool:
     return rhythm is not None and rhythm.last_step_ns > start_ns + PROGRESS_MARGIN_NS
 
 
-def _waits_for_input(share: float | None, ranks: int) -> bool:
+def _waits_for_input(share: float | None, ranks: int, rhythm: Rhythm | None) -> bool:
     """By the log's word on the wait for data; where it has none: several ranks that rest together without waiting for
-    one another have a common cause."""
-    return share >= WAITS_SHARE if share is not None else ranks > 1
+    one another have a common cause.
+
+    A line that stands for many steps tells the wait of its own step: it may accuse the input, never acquit it.
+    """
+    if share is not None and (share >= WAITS_SHARE or (rhythm is not None and rhythm.usual_steps == 1)):
+        return share >= WAITS_SHARE
+    return ranks > 1
 
 
 def _compute_straggler(ranks: Ints, habits: Habits, spin: Bools, work: Bools, time_ns: int) -> Ints:

@@ -104,4 +104,11 @@ class TelemetryLost:
             source="collector",
         )
         summary = f"Telemetry lost: {what} of {place} for more than {limit:.0f} s."
-        out.opens(Opening(FindingKind.TELEMETRY_LOST, subject, since_ns, Severity.WARNING, 0.9, summary, (evidence,)))
+        related: tuple[Subject, ...] = ()
+        if subject.kind is SubjectKind.NODE:
+            # whose ranks are not seen: a time-out of such a job may come of it
+            jobs = {job for card in inventory.gpus_of(subject) if (job := inventory.job_of(card)) is not None}
+            related = tuple(sorted(jobs))
+        out.opens(
+            Opening(FindingKind.TELEMETRY_LOST, subject, since_ns, Severity.WARNING, 0.9, summary, (evidence,), related)
+        )
