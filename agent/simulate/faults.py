@@ -17,6 +17,9 @@ from agent.simulate.world import World
 
 ON_CARDS = frozenset({"ecc_correctable_storm", "row_remap", "rack_cooling", "collector_lost", "thermal_throttle"})
 """Kinds that do not wait for their job to settle."""
+OF_LOSS, LOSS_LINES = frozenset({"loss_nan", "loss_divergence"}), 24
+"""Kinds of the loss wait until so many lines have shown what the loss is like since the start: before the 20th nobody
+can know (`detectors.loss`), and a loss that is wrong from its start is another story."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +62,19 @@ class Faults:
 
     def _try(self, fault: Fault) -> None:
         job = fault.job
-        if job is not None and fault.kind not in ON_CARDS and not settled(job, self.settle_seconds):
+        if job is not None and fault.kind not in ON_CARDS and not settled(job, self._settles(fault.kind, job)):
             if not job.ended:
                 self.world.after(1.0, lambda: self._try(fault))
             return
         if job is not None and fault.node >= 0 and fault.node not in job.nodes:
             return
         self.kinds[fault.kind](self, fault)
+
+    def _settles(self, kind: str, job: Job) -> float:
+        """Seconds of steps before a fault."""
+        if kind not in OF_LOSS:
+            return self.settle_seconds
+        return max(self.settle_seconds, LOSS_LINES * job.plan.log_every * job.plan.step_seconds)
 
     # --- shared parts ---
 

@@ -176,6 +176,7 @@ class Job:
     def quick_again(self, fault: str) -> None:
         """That has passed."""
         if self.slow.pop(fault, None) is not None:
+            self.settled_ns = self.world.now_ns
             self._change_pace()
 
     def time_out(self, waiting: Ints) -> None:

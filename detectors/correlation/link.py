@@ -19,7 +19,8 @@ _EDGE = {(rank_of(cause), rank_of(effect)): edge for (cause, effect), edge in ED
 """By ranks: enums are slow as keys."""
 
 WAIT_SECONDS = 60.0
-"""The others come to wait for a node that is gone within a step, which takes seconds; both beginnings are estimates."""
+"""The others come to wait for a node that is gone within a step, which takes seconds; both beginnings are estimates.
+Ten minutes, the time-out, would be long enough for silence of another cause."""
 
 _WIDTH: dict[SubjectKind, int] = {
     SubjectKind.CLUSTER: 5,
@@ -67,10 +68,9 @@ def causes(cause: Known, effect: Known) -> bool:
     # The lower bound belongs to the edge with the later effect, so that an edge each way never holds at once.
     if gap < least or (gap == least < 0):
         return False
-    if one.kind is FindingKind.TELEMETRY_LOST and other.kind is FindingKind.COLLECTIVE_TIMEOUT:
-        # ten minutes are long: the wait itself must have begun when the node fell silent
-        if abs(other.since_ns - one.since_ns) > WAIT_SECONDS * SECOND_NS:
-            return False
+    ends_a_wait = one.kind is FindingKind.TELEMETRY_LOST and other.kind is FindingKind.COLLECTIVE_TIMEOUT
+    if ends_a_wait and abs(other.since_ns - one.since_ns) > WAIT_SECONDS * SECOND_NS:
+        return False
     reach_ns = _reach_ns(one, int(edge.lag_seconds * SECOND_NS))
     late = reach_ns is not None and began_ns(other) > reach_ns
     return not late and share(cause.place, effect.place, edge.scope)

@@ -16,6 +16,9 @@ _FOLLOWED = (FindingKind.RANK_CRASH, FindingKind.JOB_CRASH, FindingKind.COLLECTI
 """What an Xid 45 tidies up after (`detectors.correlation.link`): there is no edge, time and place decide."""
 
 
+_STEPS_CLEAR = (FindingKind.JOB_CRASH, FindingKind.COLLECTIVE_TIMEOUT)
+"""What clears when its job makes steps again."""
+
 _Asked = dict[int, list[tuple[int, Scope]]]
 """By a kind's rank: the ranks of other kinds, with the edge's scope. Ranks, because enums are slow as keys."""
 
@@ -45,9 +48,11 @@ class Neighbours:
     roots: Index = field(default_factory=Index)
     """Roots, and in a wave whatever hangs directly under its root: what a newcomer may be the cause of."""
     said: dict[tuple[FindingKind, Subject], dict[str, Known]] = field(default_factory=dict)
+    recovered: dict[Subject, int] = field(default_factory=dict)
+    """When each job has last made steps again after it had died, Unix ns."""
 
     def __len__(self) -> int:
-        return len(self.members) + len(self.roots) + len(self.said)
+        return len(self.members) + len(self.roots) + len(self.said) + len(self.recovered)
 
     def put(self, known: Known) -> None:
         """A member, new or with a newer value."""
@@ -56,6 +61,9 @@ class Neighbours:
         self.said.setdefault((finding.kind, finding.subject), {})[finding.id] = known
         if finding.id in self.roots:
             self.roots.put(known)
+        if finding.kind in _STEPS_CLEAR and finding.cleared_ns is not None:
+            job = finding.subject
+            self.recovered[job] = max(self.recovered.get(job, 0), finding.cleared_ns)
 
     def drop(self, known: Known) -> None:
         """Its incident is over."""
@@ -66,6 +74,8 @@ class Neighbours:
         told.pop(finding.id, None)
         if not told:
             self.said.pop((finding.kind, finding.subject), None)
+        if finding.kind in _STEPS_CLEAR and self.recovered.get(finding.subject) == finding.cleared_ns:
+            self.recovered.pop(finding.subject, None)
 
     def same_again(self, newcomer: Known) -> list[Known]:
         """Findings that say what the newcomer says."""
@@ -82,11 +92,22 @@ class Neighbours:
         for rank, scope in _CAUSES_OF[newcomer.order[0]] if cells else ():
             best: Known | None = None
             for near in self.members.near(newcomer, cells, rank, scope):
-                if (best is None or near.order > best.order) and causes(near, newcomer):
+                later = best is None or near.order > best.order
+                if later and causes(near, newcomer) and not self._got_over(near, newcomer):
                     best = near
             if best is not None:
                 return best
         return None
+
+    def _got_over(self, cause: Known, effect: Known) -> bool:
+        """Whether the job made steps between the two: a lost card that it has left for another holds it up no more.
+
+        On the card itself the cause holds for as long as it lasts.
+        """
+        if cause.place.own_gpu is None or cause.place.own_gpu == effect.place.own_gpu:
+            return False
+        since_ns, until_ns = cause.finding.since_ns, effect.finding.since_ns
+        return any(since_ns < self.recovered.get(job, 0) <= until_ns for job in effect.place.jobs)
 
     def effects_of(self, newcomer: Known) -> Iterator[Known]:
         """What the newcomer may be the cause of."""
