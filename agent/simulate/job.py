@@ -42,6 +42,8 @@ class Job:
         """Share of the present line's time that is still to come, while it is held up."""
         self._loader_steps = 0
         self._wait_for_data = 0.0
+        self._line_waits = 0.0
+        """Seconds of the present line that wait for a slow loader."""
         self._collectives = 1000
         self._next_save_ns = self._next_evaluation_ns = 0
 
@@ -385,6 +387,7 @@ class Job:
     def _next_line(self, share: float = 1.0, data_seconds: float = 0.0, held_seconds: float = 0.0) -> None:
         seconds, waited = self._steps_take()
         self._token += 1
+        self._line_waits = waited
         self._line_from_ns = self.world.now_ns
         self._line_to_ns = self.world.now_ns + int(seconds * share * NS)
         own = seconds / self.plan.log_every
@@ -411,7 +414,10 @@ class Job:
             whole = max(self._line_to_ns - self._line_from_ns, 1)
             share = min(1.0, max(0.0, (self._line_to_ns - self.world.now_ns) / whole))
             self.paint()
-            self._next_line(share=share)
+            gone = (self.world.now_ns - self._line_from_ns) / NS
+            # the line that ends a wait tells it, also where the loader is quick again before its time
+            waited = min(gone, self._line_waits)
+            self._next_line(share=share, data_seconds=waited, held_seconds=gone if waited else 0.0)
 
     def _pause(self, phase: Phase) -> None:
         whole = max(self._line_to_ns - self._line_from_ns, 1)
