@@ -335,3 +335,56 @@ def test_a_silent_node_and_its_silent_cards_are_one_incident_about_the_node() ->
 
     assert incident.subject == node()
     assert len(incident.findings) == 5
+
+
+def test_a_lasting_cause_that_is_over_reaches_no_further_than_the_slack() -> None:
+    node_back = finding(K.TELEMETRY_LOST, node(), 100, cleared=700)
+    near = fed(node_back, finding(K.COLLECTIVE_HANG, 3, 725))
+    far = fed(node_back, finding(K.COLLECTIVE_HANG, 3, 790))
+
+    assert (len(near.unresolved) + len(far.unresolved)) >= 2
+    assert [i.kinds for i in far.unresolved if K.COLLECTIVE_HANG in i.kinds] == [(K.COLLECTIVE_HANG,)]
+    assert [i.kinds for i in near.unresolved if K.COLLECTIVE_HANG in i.kinds] == [(K.TELEMETRY_LOST, K.COLLECTIVE_HANG)]
+
+
+def test_a_crash_that_is_said_again_an_hour_after_it_was_over_is_a_new_one() -> None:
+    correlator = fed(
+        finding(K.ECC_UNCORRECTABLE, 3, 100),
+        finding(K.JOB_CRASH, job(), 101, cleared=200),
+        finding(K.JOB_CRASH, job(), 3800),
+    )
+
+    assert [i.kinds for i in correlator.unresolved] == [(K.ECC_UNCORRECTABLE, K.JOB_CRASH), (K.JOB_CRASH,)]
+
+
+def test_a_crash_that_is_said_again_at_once_is_the_same() -> None:
+    correlator = fed(
+        finding(K.ECC_UNCORRECTABLE, 3, 100),
+        finding(K.JOB_CRASH, job(), 101, cleared=120),
+        finding(K.JOB_CRASH, job(), 150),
+    )
+
+    assert len(correlator.unresolved) == 1
+
+
+def test_a_lost_card_that_its_job_has_left_holds_it_up_no_more() -> None:
+    lost, died = finding(K.GPU_LOST, 3, 100), finding(K.JOB_CRASH, job(), 110, cleared=300)
+    correlator = fed(lost, died, finding(K.TRAINING_STALL, job(), 340))
+
+    assert [i.kinds for i in correlator.unresolved] == [(K.GPU_LOST, K.JOB_CRASH), (K.TRAINING_STALL,)]
+
+
+def test_a_lost_card_on_which_the_job_is_started_again_kills_it_again() -> None:
+    correlator = fed(
+        finding(K.GPU_LOST, 3, 100), finding(K.COLLECTIVE_TIMEOUT, job(), 600), finding(K.JOB_CRASH, job(), 800)
+    )
+
+    assert only(correlator).kinds == (K.GPU_LOST, K.COLLECTIVE_TIMEOUT, K.JOB_CRASH)
+
+
+@pytest.mark.parametrize(("wait_began", "incidents"), [(110, 1), (500, 2)], ids=["with-the-silence", "long-after-it"])
+def test_a_silent_node_explains_the_timeout_of_a_wait_that_began_with_it(wait_began: float, incidents: int) -> None:
+    silent = finding(K.TELEMETRY_LOST, node(), 100)
+    timeout = finding(K.COLLECTIVE_TIMEOUT, job(), wait_began)
+
+    assert len(fed(silent, timeout).unresolved) == incidents
