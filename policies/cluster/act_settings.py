@@ -23,7 +23,11 @@ class ActSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     reset_seconds: float = 900.0
     reboot_seconds: float = 1800.0
     templates: dict[str, Template] = {}
-    """`reset_gpu`, `reboot_node` -> what is created for it. Without one the step is refused."""
+    """`reset_gpu`, `reboot_node` -> what is created for it (`load_template`). Without one the step is refused."""
+    image: str = ""
+    """`${image}` of templates."""
+    namespace: str = ""
+    """`${namespace}` of templates: where their Jobs run."""
     unproven: tuple[str, ...] = ()
     """Kinds of jobs that are restarted though no running controller has been tried: PyTorchJob, RayJob, Job.volcano
     and others; docs/actions.md has all."""

@@ -38,15 +38,7 @@ def in_use(look: Look, node: Json) -> str:
 
 def create(look: Look, template: Template) -> bool:
     """Whether it was created by this call. Its name makes a second one the same."""
-    target = look.step.target
-    values = {
-        **look.step.arguments,
-        "node": target.name,
-        "node_uid": target.uid,
-        "plan": look.plan.id,
-        "boot_id": look.memo.get("boot_id", ""),
-    }
-    body = template.render(object_name(look.plan, look.index), values)
+    body = template.render(object_name(look.plan, look.index), _values(look))
     path = path_of(str(body.get("apiVersion", "")), template.plural, body["metadata"].get("namespace", ""))
     try:
         look.client.post(path, body)
@@ -62,13 +54,28 @@ def create(look: Look, template: Template) -> bool:
 
 def created(look: Look, template: Template) -> Json | None:
     """The object as it stands; None: it is not there."""
-    thing = template.object
-    namespace = thing.get("metadata", {}).get("namespace", "")
-    path = path_of(str(thing.get("apiVersion", "")), template.plural, namespace, object_name(look.plan, look.index))
+    name = object_name(look.plan, look.index)
+    thing = template.render(name, _values(look))
+    namespace = thing["metadata"].get("namespace", "")
+    path = path_of(str(thing.get("apiVersion", "")), template.plural, namespace, name)
     try:
         return look.client.get(path)
     except NotThere:
         return None
+
+
+def _values(look: Look) -> dict[str, str]:
+    """What a template's placeholders stand for; what is empty is left out, so that asking for it is an error."""
+    target, known = look.step.target, look.settings
+    values = {
+        **look.step.arguments,
+        "node": target.name,
+        "node_uid": target.uid,
+        "plan": look.plan.id,
+        "image": known.image,
+        "namespace": known.namespace,
+    }
+    return {name: value for name, value in values.items() if value} | {"boot_id": look.memo.get("boot_id", "")}
 
 
 def outcome(template: Template, thing: Json) -> bool | None:

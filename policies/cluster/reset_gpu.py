@@ -5,6 +5,7 @@ card, where only they stand in the way); `deadline_seconds`.
 Memo: `began`, and `created` once it was. Whether the card works again is for the detectors to say, not for the API.
 """
 
+from collectors.errors import GiveUp
 from policies.cluster.look import Look, done, failed, remember, running, skipped
 from policies.cluster.maintenance import AGAIN_SECONDS, create, created, in_use, outcome, template_of
 from policies.cluster.marks import object_name
@@ -19,6 +20,8 @@ def advance(look: Look) -> Progress:
     if node is None:
         return skipped(gone(look))
     name = object_name(look.plan, look.index)
+    if template.asks_for("gpu") and not look.text("gpu"):
+        raise GiveUp(f"{look.step.target}: which card is to be reset is not known, and the template asks for it")
     thing = created(look, template)
     if "began" not in look.memo:
         if reason := in_use(look, node):

@@ -1,7 +1,8 @@
 """What is created for a step that the API has no verb for: a GPU reset, a reboot. A Job, or a custom resource of the
 cluster's own maintenance operator, from a template that an operator gives.
 
-`${node}`, `${node_uid}`, `${name}`, `${plan}`, `${boot_id}` and the step's arguments (`${gpu}` ...) stand for values.
+`${node}`, `${node_uid}`, `${name}`, `${plan}`, `${boot_id}`, `${image}`, `${namespace}` and the step's arguments
+(`${gpu}` ...) stand for values; one that is empty is as good as missing.
 They are filled into the leaves of the parsed object, never into text that is parsed afterwards.
 """
 
@@ -42,6 +43,10 @@ class Template(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     failed: tuple[Match, ...] = ()
     """One of them holds: it has failed."""
 
+    def asks_for(self, name: str) -> bool:
+        """Whether a placeholder of this name stands in it."""
+        return f"${{{name}}}" in repr(self.object)
+
     def render(self, name: str, values: Mapping[str, str]) -> dict[str, Any]:
         """The object to create. FixConfiguration for a placeholder without a value."""
         filled = _fill(self.object, {**values, "name": name})
@@ -73,6 +78,7 @@ def _fill(thing: Any, values: Mapping[str, str]) -> Any:
     try:
         return StringTemplate(thing).substitute(values)
     except KeyError as missing:
-        raise FixConfiguration(f"template: ${{{missing.args[0]}}} has no value here; known: {sorted(values)}") from None
+        known = ", ".join(sorted(values))
+        raise FixConfiguration(f"template: ${{{missing.args[0]}}} has no value here (known: {known})") from None
     except ValueError as error:
         raise FixConfiguration(f"template: {thing!r}: {error}; a plain $ is written $$") from None

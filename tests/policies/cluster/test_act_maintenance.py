@@ -1,16 +1,17 @@
 """Resets, reboots and checkpoints on the real API server: made once, waited for, and believed only where it shows."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from acting import Driver, plan_of, target_of
+from acting import Driver, plan_of, refused, target_of
 from conftest import Act
 
 from collectors.errors import FixConfiguration
 from policies.cluster.checkpoint import DONE, REQUESTED
-from policies.cluster.examples import reboot_by_janitor, reboot_by_job, reset_by_janitor, reset_by_job
 from policies.cluster.marks import mark
 from policies.cluster.template import Template
+from policies.cluster.template_files import FOLDER, load_template, shipped
 from policies.journal import Progress, StepState
 from policies.plan import StepKind
 from testcluster import objects
@@ -31,12 +32,14 @@ def cordoned(admin: Admin, node: Object) -> Object:
     return admin.get("Node", name)
 
 
-def templates(**more: Template) -> dict[str, Any]:
-    return {"templates": more}
+def templates(cluster: Space, **names: str) -> dict[str, Any]:
+    """Settings with templates that come with Watchstander."""
+    found = {kind: load_template(StepKind(kind), name) for kind, name in names.items()}
+    return {"templates": found, "image": IMAGE, "namespace": cluster.namespace}
 
 
 def reboot(cluster: Space) -> dict[str, Any]:
-    return templates(reboot_node=reboot_by_job(cluster.namespace, IMAGE))
+    return templates(cluster, reboot_node="job")
 
 
 def jobs(admin: Admin, cluster: Space) -> list[Object]:
@@ -103,21 +106,21 @@ def test_a_node_that_rebooted_since_the_plan_was_made_is_not_rebooted_again(
 def test_a_node_in_use_is_neither_rebooted_nor_reset(
     kind: StepKind, act: Act, admin: Admin, cluster: Space, node: Object
 ) -> None:
-    made = {kind.value: reboot_by_job(cluster.namespace, IMAGE)}
+    known = templates(cluster, **{kind.value: "job"})
     pod = cluster.run_job("train", pods=1, gpus=1)[0]
 
-    open_still = act(kind, node, settings=templates(**made)).run()
+    open_still = act(kind, node, settings=known, arguments={"gpu": GPU}).run()
     admin.cordon(node["metadata"]["name"])
-    busy = act(kind, node, settings=templates(**made)).run()
+    busy = act(kind, node, settings=known, arguments={"gpu": GPU}).run()
 
     assert [open_still.state, busy.state] == [StepState.FAILED, StepState.FAILED]
     assert "is not cordoned" in open_still.detail
     assert f"pods with GPUs still run there: {cluster.namespace}/{pod['metadata']['name']}" in busy.detail
-    assert len(jobs(admin, cluster)) == 1
+    assert [job["metadata"]["name"] for job in jobs(admin, cluster)] == ["train"]
 
 
 def test_a_reset_is_over_when_its_job_is(act: Act, admin: Admin, cluster: Space, cordoned: Object) -> None:
-    known = templates(reset_gpu=reset_by_job(cluster.namespace, IMAGE))
+    known = templates(cluster, reset_gpu="job")
     driver = act(StepKind.RESET_GPU, cordoned, settings=known, arguments={"gpu": GPU})
     driver.run(until=is_made)
     [job] = jobs(admin, cluster)
@@ -130,8 +133,15 @@ def test_a_reset_is_over_when_its_job_is(act: Act, admin: Admin, cluster: Space,
     assert driver.verify().state is StepState.DONE
 
 
+def test_a_card_that_is_not_known_is_not_reset(act: Act, admin: Admin, cluster: Space, cordoned: Object) -> None:
+    driver = act(StepKind.RESET_GPU, cordoned, settings=templates(cluster, reset_gpu="job"))
+
+    assert "which card is to be reset is not known" in refused(driver)
+    assert jobs(admin, cluster) == []
+
+
 def test_a_reset_that_fails_says_so(act: Act, admin: Admin, cluster: Space, cordoned: Object) -> None:
-    known = templates(reset_gpu=reset_by_job(cluster.namespace, IMAGE))
+    known = templates(cluster, reset_gpu="job")
     driver = act(StepKind.RESET_GPU, cordoned, settings=known, arguments={"gpu": GPU})
     driver.run(until=is_made)
     [job] = jobs(admin, cluster)
@@ -147,7 +157,7 @@ def test_a_reset_that_fails_says_so(act: Act, admin: Admin, cluster: Space, cord
 def test_an_object_that_somebody_deleted_is_not_made_again(
     act: Act, admin: Admin, cluster: Space, cordoned: Object
 ) -> None:
-    known = templates(reset_gpu=reset_by_job(cluster.namespace, IMAGE))
+    known = templates(cluster, reset_gpu="job")
     driver = act(StepKind.RESET_GPU, cordoned, settings=known, arguments={"gpu": GPU})
     driver.run(until=is_made)
     name = jobs(admin, cluster)[0]["metadata"]["name"]
@@ -185,12 +195,12 @@ def definition(kind: str, plural: str) -> Object:
 
 
 def test_custom_resources_of_a_maintenance_operator_are_made_and_waited_for(
-    act: Act, admin: Admin, cordoned: Object
+    act: Act, admin: Admin, cluster: Space, cordoned: Object
 ) -> None:
     for kind, plural in (("GPUReset", "gpuresets"), ("RebootNode", "rebootnodes")):
         admin.create(definition(kind, plural))
         admin.wait("CustomResourceDefinition", f"{plural}.janitor.dgxc.nvidia.com", established)
-    known = templates(reset_gpu=reset_by_janitor(), reboot_node=reboot_by_janitor())
+    known = templates(cluster, reset_gpu="janitor", reboot_node="janitor")
     reset = act(StepKind.RESET_GPU, cordoned, settings=known, arguments={"gpu": GPU})
     reset.run(until=is_made)
     [made] = admin.list("GPUReset")
@@ -226,7 +236,7 @@ def test_a_missing_template_or_kind_is_a_setting_to_mend(
     known: dict[str, Template], says: str, act: Act, cordoned: Object
 ) -> None:
     with pytest.raises(FixConfiguration, match=says):
-        act(StepKind.REBOOT_NODE, cordoned, settings=templates(**known)).run()
+        act(StepKind.REBOOT_NODE, cordoned, settings={"templates": known}).run()
 
 
 @pytest.fixture
@@ -278,3 +288,39 @@ def test_a_job_that_cannot_be_asked_through_the_api_is_not(
     assert (ended.state, ended.changed) == (StepState.SKIPPED, False)
     assert says in ended.detail
     assert REQUESTED not in note(admin, cluster)
+
+
+def test_templates_that_come_with_us_are_a_job_and_the_janitor_s_for_each_step() -> None:
+    assert {kind: sorted(shipped(kind)) for kind in (StepKind.RESET_GPU, StepKind.REBOOT_NODE)} == {
+        StepKind.RESET_GPU: ["janitor", "job"],
+        StepKind.REBOOT_NODE: ["janitor", "job"],
+    }
+    assert len(list(FOLDER.iterdir())) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("plural: [", "no template: "),
+        ("plural: jobs", "no template: Object missing required field `object`"),
+        ("{plural: a, object: {kind: A}, done: []}", "object: apiVersion is missing"),
+        ("{plural: a, object: {kind: A, apiVersion: b}, done: []}", "done is empty"),
+        ("{plural: a, object: {kind: A, apiVersion: b, metadata: {name: x}}, done: [{path: a}]}", "made from the plan"),
+        ("{plural: a, object: {kind: A, apiVersion: b}, done: [{path: '$.a'}]}", "is no path such as"),
+        ("{plural: a, object: {kind: A, apiVersion: b}, done: [{pth: a}]}", "unknown field `pth`"),
+    ],
+)
+def test_a_template_file_with_a_mistake_is_one_line(text: str, says: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+
+    with pytest.raises(FixConfiguration) as told:
+        load_template(StepKind.RESET_GPU, str(file))
+
+    assert says in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_a_template_that_is_not_there_names_those_that_are() -> None:
+    with pytest.raises(FixConfiguration, match="'jbo': No such file or directory; give janitor or job, or a file"):
+        load_template(StepKind.RESET_GPU, "jbo")
