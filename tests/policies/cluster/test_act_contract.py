@@ -269,6 +269,7 @@ def test_needs_shrink_with_the_kinds_of_jobs_that_are_restarted() -> None:
         ("", "pods", "list"),
         ("batch", "jobs", "get"),
         ("batch", "jobs", "patch"),
+        ("kueue.x-k8s.io", "workloads", "list"),
     )
     assert needs_of(frozenset({StepKind.CORDON, StepKind.UNCORDON})) == (("", "nodes", "get"), ("", "nodes", "patch"))
 
