@@ -28,7 +28,7 @@ JOB_NEEDS: dict[str, tuple[Need, ...]] = {
     "LeaderWorkerSet": (("leaderworkerset.x-k8s.io", "leaderworkersets", "get"), ("", "pods", "delete")),
     "Kueue": (("kueue.x-k8s.io", "workloads", "patch"),),
 }
-"""Kind of job (and Kueue, which stands in front of the others) -> what restarting it needs beside `_ANY_RESTART`."""
+"""Kind of job (and Kueue, which stands in front of the others) -> what restarting it needs beside `ANY_RESTART`."""
 UNPROVEN_NEEDS: dict[str, tuple[Need, ...]] = {
     **{
         kind: _switch("kubeflow.org", f"{kind.lower()}s")
@@ -51,8 +51,8 @@ TEMPLATE_NEEDS: dict[str, tuple[Need, ...]] = {
 _OWNERS: tuple[Need, ...] = tuple(
     need for kind, needs in JOB_NEEDS.items() if kind != "Kueue" for need in needs if need[1] != "pods"
 )
-_ANY_RESTART: tuple[Need, ...] = (*_PODS_READ, ("kueue.x-k8s.io", "workloads", "list"))
-"""Whether Kueue manages a job is asked of every job, also where there is no Kueue: without the right, 403 hides that."""
+ANY_RESTART: tuple[Need, ...] = (*_PODS_READ, ("kueue.x-k8s.io", "workloads", "list"))
+"""Whether Kueue manages a job is asked of every job, also where there is no Kueue: without this right, 403 hides it."""
 _ANY_JOB: tuple[Need, ...] = tuple(need for needs in JOB_NEEDS.values() for need in needs)
 
 NEEDS: dict[StepKind, tuple[Need, ...]] = {
@@ -66,7 +66,7 @@ NEEDS: dict[StepKind, tuple[Need, ...]] = {
     StepKind.CONDITION: _CONDITION,
     StepKind.CLEAR_CONDITION: _CONDITION,
     StepKind.EVICT: (*_NODE_READ, *_PODS_READ, ("", "pods/eviction", "create")),
-    StepKind.RESTART_JOB: (*_ANY_RESTART, *_ANY_JOB),
+    StepKind.RESTART_JOB: (*ANY_RESTART, *_ANY_JOB),
     StepKind.RESET_GPU: (*_NODE_READ, *_PODS_READ),
     StepKind.REBOOT_NODE: (*_NODE_READ, *_PODS_READ),
 }

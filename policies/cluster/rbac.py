@@ -5,7 +5,7 @@ people. Least privilege: nothing is granted that the chosen actions do not need 
 from collections.abc import Iterable
 from typing import Any
 
-from policies.cluster.needs import JOB_NEEDS, TEMPLATE_NEEDS, UNPROVEN_NEEDS, Need, needs_of
+from policies.cluster.needs import ANY_RESTART, JOB_NEEDS, TEMPLATE_NEEDS, UNPROVEN_NEEDS, Need, needs_of
 from policies.model import ActionKind, Mode
 from policies.plan import UNDO, StepKind
 
@@ -95,7 +95,7 @@ def manifests(
         foreign = {need[:2] for kind, own in JOB_NEEDS.items() if kind not in jobs for need in own if need[0]}
         needs = {need for need in needs_of(steps, jobs) if need[:2] not in foreign}
         if StepKind.RESTART_JOB in steps:
-            needs |= {need for kind in unproven for need in UNPROVEN_NEEDS[kind]}
+            needs |= {*ANY_RESTART, *(need for kind in unproven for need in UNPROVEN_NEEDS[kind])}
         if steps & {StepKind.RESET_GPU, StepKind.REBOOT_NODE}:
             needs |= {need for kind in templates - {"Job"} for need in TEMPLATE_NEEDS[kind]}
             if "Job" in templates:
