@@ -254,7 +254,7 @@ class Executor:
         return ended
 
     def _wait(self, entry: PlanEntry, index: int, progress: Progress) -> PlanEntry:
-        """Not there yet: others go on meanwhile. Journaled where it must outlast a crash, now and then for people."""
+        """Not there yet: others go on meanwhile. Journaled where it must outlast a crash, and at times for people."""
         now_ns = self._clock()
         plan_id = entry.plan.id
         self._again[plan_id] = now_ns + int((progress.again_seconds or self._patience.look_again) * NS)
@@ -380,6 +380,7 @@ def undo_of(entry: PlanEntry, now_ns: int, stands_ns: int) -> PlanEntry | None:
         blast,
         now_ns,
         deadline_ns=now_ns + stands_ns,
+        undoes=entry.plan.id,
     )
     proposed = entry_for(plan, PlanState.AWAITING, reason=f"takes back what {entry.plan.id} did")
     return msgspec.structs.replace(proposed, is_undo=True, undoes=entry.plan.id)

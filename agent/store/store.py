@@ -440,6 +440,7 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
+        """A connection to read with: for what else lies in this package."""
         self._check_open()
         with explained(self.name), self._readers.connect() as connection:
             yield connection
