@@ -18,11 +18,15 @@ from collectors.model import Event, EventKind, EventSource, Origin, Subject, Sub
 from detectors.model import Incident
 from policies.cluster_view import Taken
 from policies.journal import OVER, PlanEntry, PlanState, Stale, StepState
+from policies.model import Decision
+from policies.succession import follow
 
 T = TypeVar("T")
 ACTOR = "watchstander"
 _PAUSE, _GENERATION = "pause", "generation"
 _CANDIDATES = 5
+MOST_OF_INCIDENT = 200
+"""Plans of one incident that a new decision is laid beside."""
 
 
 class Pause(msgspec.Struct, frozen=True):
@@ -104,6 +108,30 @@ class StoreJournal:
         """Newest first by the time at which they were made."""
         with self._store.reading() as connection:
             return plans.newest(connection, states=states, incident=incident, limit=limit, before_ns=before_ns)
+
+    def follow(self, connection: Connection, decision: Decision) -> None:
+        """What a decision makes of the plans of its incident, in the transaction that keeps it."""
+        if decision.origin is Origin.REPLAY:
+            return
+        held = plans.newest(connection, incident=decision.incident, limit=MOST_OF_INCIDENT)
+        if decision.plan is None and all(entry.state in OVER for entry in held):
+            return
+        for change in follow(decision, held):
+            known = {entry.plan.id: entry for entry in held}.get(change.entry.plan.id) if change.new else change.entry
+            version = known.version if known is not None else 0
+            generation = known.generation if known is not None else 0
+            written = msgspec.structs.replace(change.entry, version=version + 1, generation=generation)
+            if known is None:
+                put = plans.add(connection, written)
+            else:
+                put = plans.replace(connection, written, version=version)
+            if put:  # another writer at this very moment knows better: the next decision finds what it wrote
+                self._note(connection, written, ACTOR, change.what, change.detail)
+
+    def highest_generation(self) -> int:
+        """The newest generation under which a plan was claimed; 0 where none was."""
+        with self._store.reading() as connection:
+            return plans.highest_generation(connection)
 
     def write(self, entry: PlanEntry, *, actor: str, what: str, detail: str) -> PlanEntry:
         """See `policies.journal.Journal.write`; `detail` is a sentence for people."""
@@ -212,7 +240,7 @@ class StoreJournal:
         incident = known[0] if known else None
         done = [index for index in news if after.steps[index].state is StepState.DONE]
         plans.note_taken(connection, after.plan.id, [(index, _taken(after, index, incident)) for index in done])
-        if incident is not None and incident.origin is Origin.LIVE:
+        if incident is not None and incident.origin is not Origin.REPLAY:
             events.save(connection, [_event(after, index, incident, actor) for index in news])
 
 

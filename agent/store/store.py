@@ -128,6 +128,8 @@ class Store:
                     about=decision.id,
                     detail=documents.encode(decision),
                 )
+            for decision in changes.decisions:
+                self.journal.follow(connection, decision)
 
         if changes:
             self.transact(work)

@@ -70,6 +70,7 @@ def _word(decision: Decision) -> object:
         decision.mode,
         decision.verdict,
         decision.rule,
+        decision.plan.digest if decision.plan is not None else "",
         frozenset((action.kind, action.target) for action in decision.actions),
         frozenset((guard.guard, guard.allows) for guard in decision.guards),
     )

@@ -7,7 +7,7 @@ cool-downs count these rows.
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import Connection, Index, select, update
+from sqlalchemy import Connection, Index, func, select, update
 from sqlmodel import SQLModel
 
 from agent.store import documents
@@ -106,6 +106,11 @@ def newest(
         query = query.where(PLANS.c.made_ns < before_ns)
     query = query.order_by(PLANS.c.made_ns.desc(), PLANS.c.id).limit(min(limit, MOST_PLANS))
     return [_value(row.id, row.document) for row in connection.execute(query)]
+
+
+def highest_generation(connection: Connection) -> int:
+    """Of all plans; 0 where there is none."""
+    return int(connection.execute(select(func.max(PLANS.c.generation))).scalar() or 0)
 
 
 def by_prefix(connection: Connection, id_or_prefix: str, limit: int = 6) -> list[PlanEntry]:

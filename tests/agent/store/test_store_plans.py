@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from store_samples import NODE, NOW, SECOND, incident
+from store_samples import NODE, NOW, SECOND, decision, incident
 
 from agent.store.store import Store
 from agent.watch import Changes
@@ -16,6 +16,7 @@ from collectors.model import EventKind, Origin
 from policies.cluster_view import Taken
 from policies.executor import entry_for
 from policies.journal import Approval, PlanEntry, PlanState, Stale, StepEntry, StepState
+from policies.model import Verdict
 from policies.plan import Blast, Plan, Step, StepKind, Target, make_plan
 
 NODE_TARGET = Target("v1", "Node", "", "n1", NODE.id)
@@ -241,3 +242,41 @@ def test_plans_that_are_over_go_with_their_time(store: Store, execute: Callable[
 
     assert [row[0] for row in execute("SELECT id FROM plans")] == [opened.plan.id]
     assert execute("SELECT plan_id FROM steps_taken") == []
+
+
+def deciding(verdict: Verdict, made: Plan, id_: str = "d1", at_ns: int = NOW) -> Changes:
+    return Changes(
+        incidents=[incident()], decisions=[decision(id_, verdict=verdict, plan=made, rule="r", decided_ns=at_ns)]
+    )
+
+
+def test_a_decision_and_its_plan_are_kept_in_one_transaction(store: Store) -> None:
+    """A repeat changes nothing; another decision lets the plan lapse."""
+    made = plan()
+    store.save(deciding(Verdict.DO, made))
+    store.save(deciding(Verdict.DO, made))
+    first = store.journal.listed()
+    store.save(deciding(Verdict.REFUSED, made, "d2", NOW + SECOND))
+
+    assert [(entry.plan.id, entry.state, entry.version) for entry in first] == [(made.id, PlanState.READY, 1)]
+    assert [(entry.state, entry.version) for entry in store.journal.listed()] == [(PlanState.LAPSED, 2)]
+    assert [entry.what for entry in store.audit()] == ["decision", "plan", "decision", "lapse"]
+
+
+def test_a_plan_that_lapsed_is_put_in_anew_when_it_is_decided_again(store: Store) -> None:
+    """Under its old id, with versions that go on."""
+    made = plan()
+    store.save(deciding(Verdict.ASK, made))
+    store.save(deciding(Verdict.REFUSED, made, "d2", NOW + SECOND))
+    store.save(deciding(Verdict.ASK, made, "d3", NOW + 2 * SECOND))
+
+    assert [(entry.state, entry.version) for entry in store.journal.listed()] == [(PlanState.AWAITING, 3)]
+
+
+def test_what_is_replayed_comes_to_no_plan(store: Store) -> None:
+    """Whatever its decision says."""
+    changes = deciding(Verdict.DO, plan())
+    changes.decisions = [msgspec.structs.replace(changes.decisions[0], origin=Origin.REPLAY)]
+    store.save(changes)
+
+    assert store.journal.listed() == []

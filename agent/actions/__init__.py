@@ -1,0 +1,1 @@
+"""From decisions to the cluster: who leads, whose turn it is, who has said yes. See docs/approval.md."""
