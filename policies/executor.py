@@ -22,14 +22,12 @@ from policies.plan import UNDO, Blast, Plan, Step, Target, digest_of, make_plan
 NS = 1_000_000_000
 ACTOR = "watchstander"
 
-STOPPING = frozenset({"G1", "G2", "G3", "G4", "G5", "G19", "G22"})
-"""Guards whose no is about this plan and will not pass by itself: a plan that has begun stops, one that has not lapses.
-At the no of any other it waits in its place."""
-ONLY_BEFORE = frozenset({"G6", "G7", "G8", "G9", "G10", "G11", "G12", "G13", "G14", "G15"})
-"""Guards on whether to begin. Once a plan has begun they no longer speak: what it does itself makes its node
-unavailable, busy and silent."""
-OF_UNDO = frozenset({"G18", "G20", "G21"})
-"""Guards that a plan is asked for that takes something back: it frees what the others keep."""
+PASSING = frozenset({"G6", "G7", "G8", "G9", "G10", "G11", "G12", "G13", "G16", "G17", "G18", "G20", "G21"})
+"""Guards whose no may lift by itself: a plan waits for them in its place. Any other no is about the plan: one that has
+begun stops, one that has not lapses."""
+ONLY_BEFORE = frozenset({"G14", "G15"})
+"""Guards on how sure the fault is. Once a plan has begun they no longer speak: a node that is rebooted falls silent,
+and evidence grows old while a node is drained."""
 
 _BEING_DONE = (StepState.DONE, StepState.RUNNING)
 _MOST_MEMOS = 8
@@ -37,7 +35,7 @@ _MOST_MEMOS = 8
 
 Judge = Callable[[PlanEntry, int, Sequence[PlanEntry]], Sequence[GuardWord]]
 """What each guard says, with a fresh view, to this step of this plan; the third are plans that the view may not show
-yet: begun and not over, or over a moment ago."""
+yet: begun and not over, or over a moment ago. RetryLater: nothing can be said yet, the plan waits."""
 
 
 class Patience(msgspec.Struct, frozen=True):
@@ -86,11 +84,13 @@ class Executor:
         holder: str,
         generation: Callable[[int], int | None],
         patience: Patience | None = None,
+        stands: Callable[[PlanEntry], str] = lambda _entry: "",
         acted: Callable[[PlanEntry, int], None] = lambda _entry, _index: None,
         mitigated: Callable[[PlanEntry], None] = lambda _entry: None,
     ) -> None:
         """`clock` gives Unix ns; `generation` that of the lease now, None where this agent does not lead (G21).
 
+        `stands` says why a plan is no longer what is wanted, or nothing; it is asked before every step.
         `acted` hears of every step that was carried out; `mitigated` of a plan whose steps all are, before that is
         journaled, so that a crash in between tells it twice rather than never.
         """
@@ -101,6 +101,7 @@ class Executor:
         self._holder = holder
         self._generation = generation
         self._patience = patience or Patience()
+        self._stands = stands
         self._acted = acted
         self._mitigated = mitigated
         self._claiming = threading.Lock()
@@ -158,7 +159,14 @@ class Executor:
         memos = 0
         while (index := _next(entry)) is not None:
             with self._claiming:
-                against = self._against(entry, index)
+                try:
+                    over = self._stands(entry)
+                    against = self._against(entry, index) if not over else []
+                except RetryLater as error:
+                    return self._hold(entry, str(error), said)
+                if over:
+                    begun = entry.state is PlanState.RUNNING
+                    return self._over(entry, PlanState.STOPPED if begun else PlanState.LAPSED, _joined(said, over))
                 if against:
                     return self._refused(entry, against, said)
                 self._held_since.pop(entry.plan.id, None)
@@ -200,8 +208,6 @@ class Executor:
             del self._beside[plan_id]
         beside = [held for held in self._beside.values() if held.plan.id != entry.plan.id]
         words = [word for word in self._judge(entry, index, beside) if not word.allows]
-        if entry.is_undo:
-            return [word for word in words if word.guard in OF_UNDO]
         if entry.state is PlanState.RUNNING:
             return [word for word in words if word.guard not in ONLY_BEFORE]
         return words
@@ -289,21 +295,25 @@ class Executor:
     # the whole plan
 
     def _refused(self, entry: PlanEntry, against: list[GuardWord], said: str) -> PlanEntry:
-        now_ns = self._clock()
-        plan_id = entry.plan.id
         for word in against:
             self.counts.held[word.guard] += 1
         reason = "; ".join(f"{word.guard}: {word.reason}" for word in against)
+        if all(word.guard in PASSING for word in against):
+            return self._hold(entry, reason, said)
         begun = entry.state is PlanState.RUNNING
+        return self._over(entry, PlanState.STOPPED if begun else PlanState.LAPSED, _joined(said, reason))
+
+    def _hold(self, entry: PlanEntry, reason: str, said: str) -> PlanEntry:
+        """It waits in its place: for long where it has not begun, for a while where it has."""
+        now_ns = self._clock()
+        plan_id = entry.plan.id
         since_ns = self._held_since.setdefault(plan_id, now_ns)
-        if any(word.guard in STOPPING for word in against):
-            return self._over(entry, PlanState.STOPPED if begun else PlanState.LAPSED, _joined(said, reason))
-        if begun and now_ns - since_ns > self._patience.longest_hold * NS:
+        if entry.state is PlanState.RUNNING and now_ns - since_ns > self._patience.longest_hold * NS:
             seconds = int(self._patience.longest_hold)
             return self._over(entry, PlanState.STOPPED, _joined(said, f"held for more than {seconds} s: {reason}"))
         self._again[plan_id] = now_ns + int(self._patience.look_again * NS)
         # figures move at every look: only which guards hold it is news
-        if not said and _guards_in(entry.reason) == tuple(word.guard for word in against):
+        if not said and entry.reason and _guards_in(entry.reason) == _guards_in(reason):
             return entry
         return self._write(msgspec.structs.replace(entry, reason=reason), "hold", _joined(said, f"waits: {reason}"))
 

@@ -33,6 +33,8 @@ def follow(decision: Decision, held: Sequence[PlanEntry]) -> list[Change]:
     wanted = decision.plan if decision.verdict in (Verdict.DO, Verdict.ASK) else None
     wanted = wanted if wanted is not None and wanted.steps else None
     state = PlanState.READY if decision.verdict is Verdict.DO else PlanState.AWAITING
+    if decision.plan is not None and decision.plan.undoes:
+        return _follow_undo(decision, wanted, state, held)
     changes: list[Change] = []
     there = False
     for entry in held:
@@ -51,6 +53,17 @@ def follow(decision: Decision, held: Sequence[PlanEntry]) -> list[Change]:
     if wanted is not None and not there:
         changes.append(Change(entry_for(wanted, state), "plan", _steps_words(wanted), new=True))
     return changes
+
+
+def _follow_undo(decision: Decision, wanted: Plan | None, state: PlanState, held: Sequence[PlanEntry]) -> list[Change]:
+    """A plan that takes another back stands beside the others; one that a person was asked for already stays."""
+    if wanted is None:
+        return []
+    for entry in held:
+        if entry.plan.id == wanted.id and entry.state not in OVER:
+            return _stands(entry, state, decision) if entry.state in _NOT_BEGUN else []
+    undo = msgspec.structs.replace(entry_for(wanted, state), is_undo=True, undoes=wanted.undoes)
+    return [Change(undo, "plan", f"takes back what {wanted.undoes} did: {_steps_words(wanted)}", new=True)]
 
 
 def _stands(entry: PlanEntry, state: PlanState, decision: Decision) -> list[Change]:

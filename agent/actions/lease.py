@@ -161,7 +161,7 @@ class Lease:
         try:
             lease = self._client.get(self._path)
         except NotThere:
-            self._create(began)
+            self._missing(began)
             return
         spec = lease.get("spec") or {}
         holder = str(spec.get("holderIdentity") or "")
@@ -182,8 +182,16 @@ class Lease:
         self._put(lease, spec, began, generation)
         self._holder, self._holder_address = self.identity, self.address
 
-    def _create(self, began: float) -> None:
-        generation = self._floor() + 1
+    def _missing(self, began: float) -> None:
+        """There is no lease: nobody has ever led, or somebody has deleted it under a leader that does not know yet."""
+        known = max(self._floor(), self._generation)
+        leads = self.generation() is not None
+        if self._seen[0] != "missing":
+            self._seen = ("missing", began)
+        if known and not leads and began - self._seen[1] < self.seconds:
+            self._holder = ""
+            return
+        generation = known + 1
         lease: Json = {
             "apiVersion": API_VERSION,
             "kind": "Lease",

@@ -122,6 +122,10 @@ class World:
         self.generation: int | None = generation
         self.against: dict[str, str] = {}
         """Guards that say no, and why."""
+        self.unknown = ""
+        """Why the guards can say nothing."""
+        self.unwanted = ""
+        """Why no plan is wanted any more."""
         self.asked: list[tuple[str, int, list[str]]] = []
         self.told: list[str] = []
         self.patience = patience
@@ -137,12 +141,15 @@ class World:
             holder=holder,
             generation=generation or (lambda now_ns: self.generation),
             patience=self.patience,
+            stands=lambda entry: "" if entry.is_undo else self.unwanted,
             acted=lambda entry, index: self.told.append(f"acted {entry.plan.steps[index].kind}"),
             mitigated=lambda entry: self.told.append("mitigated"),
         )
 
     def judge(self, entry: PlanEntry, index: int, beside: Iterable[PlanEntry]) -> list[GuardWord]:
         self.asked.append((entry.plan.id, index, [other.plan.id for other in beside]))
+        if self.unknown:
+            raise RetryLater(self.unknown)
         return [GuardWord(guard, False, why) for guard, why in self.against.items()]
 
     def open(self, plan_: Plan, state: PlanState = PlanState.READY) -> PlanEntry:

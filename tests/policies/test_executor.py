@@ -192,14 +192,13 @@ def test_a_guard_that_says_no_in_mid_plan_stops_it_and_proposes_the_undo(guard: 
 
 
 def test_an_undo_is_carried_out_once_it_is_approved_and_has_no_undo_itself() -> None:
-    """Rates, limits and cool-downs do not hold it: it frees what they keep."""
+    """What took something back needs no taking back."""
     world, made = World(), plan()
     world.cluster.lost = {CORDON}
     world.open(made)
     world.run()
     undo = next(entry for entry in world.journal.entries.values() if entry.is_undo)
     world.cluster.lost = set()
-    world.against = {"G6": "too many are unavailable", "G9": "too many acts"}
     world.journal.write(msgspec.structs.replace(undo, state=PlanState.READY), actor="ann", what="approve", detail="")
 
     world.run()
@@ -209,13 +208,13 @@ def test_an_undo_is_carried_out_once_it_is_approved_and_has_no_undo_itself() -> 
     assert sum(entry.is_undo for entry in world.journal.entries.values()) == 1
 
 
-def test_guards_on_whether_to_begin_are_silent_once_it_has_begun() -> None:
-    """A node that was just cordoned is unavailable, busy and soon silent: by our own doing."""
+def test_guards_on_how_sure_the_fault_is_are_silent_once_it_has_begun() -> None:
+    """A node that is rebooted falls silent, by our own doing; evidence grows old while it is drained."""
     world, made = World(), three_steps()
     world.cluster.answers[EVICT] = [Progress(StepState.RUNNING, "2 pods left", again_seconds=1)]
     world.open(made)
     world.run()
-    world.against = {"G6": "", "G7": "", "G8": "", "G9": "", "G10": "", "G11": "", "G13": "", "G14": "", "G15": ""}
+    world.against = {"G14": "telemetry is missing", "G15": ""}
 
     world.run(3)
 
@@ -269,6 +268,35 @@ def test_a_pause_holds_a_plan_between_two_steps_and_one_that_lasts_stops_it() ->
     assert (held, world.state(made)) == (PlanState.RUNNING, PlanState.DONE)
     assert world.state(other) is PlanState.STOPPED
     assert "held for more than 900 s" in world.reason(other)
+
+
+def test_a_plan_waits_while_nothing_can_be_said_about_it() -> None:
+    """After a restart its incident has not been looked at yet."""
+    world, made = World(), plan()
+    world.open(made)
+    world.unknown = "INC-aaaa1111 has not been looked at since the start"
+    world.run(10)
+    waiting = (world.state(made), world.reason(made), len(world.words(made)))
+    world.unknown = ""
+    world.run(3)
+
+    assert waiting == (PlanState.READY, "INC-aaaa1111 has not been looked at since the start", 2)
+    assert world.state(made) is PlanState.DONE
+
+
+def test_a_plan_that_is_no_longer_wanted_stops_between_two_steps() -> None:
+    """Its undo is proposed; one that has not begun lapses."""
+    world, made, other = World(), three_steps(), plan(Step(CORDON, node("gpu-09")), incident="INC-b")
+    world.cluster.answers[EVICT] = [Progress(StepState.RUNNING, "2 pods left", again_seconds=1)]
+    world.open(made)
+    world.run()
+    world.unwanted = "the incident is resolved, by ann"
+    world.open(other)
+    world.run(5)
+
+    assert [world.state(made), world.state(other)] == [PlanState.STOPPED, PlanState.LAPSED]
+    assert world.reason(made).startswith("the incident is resolved, by ann; undo proposed: PLN-")
+    assert world.cluster.writes == [(CORDON, "gpu-07")]
 
 
 def test_what_is_said_later_is_tried_again_with_growing_patience() -> None:

@@ -177,3 +177,19 @@ def test_an_undo_that_waits_for_a_person_is_left_alone() -> None:
     assert undo is not None
 
     assert follow(decision(Verdict.NOTHING), [undo]) == []
+
+
+@pytest.mark.parametrize(
+    ("verdict", "state"),
+    [pytest.param(Verdict.DO, "ready", id="enforce"), pytest.param(Verdict.ASK, "awaiting", id="approve")],
+)
+def test_a_decision_to_take_a_plan_back_leaves_the_others_alone(verdict: Verdict, state: str) -> None:
+    """It is put in once, as an undo."""
+    other = entry(plan(Step(StepKind.CORDON, node("gpu-08"))), PlanState.READY)
+    back = msgspec.structs.replace(plan(Step(StepKind.UNCORDON, node())), undoes="PLN-OLD")
+
+    (opened,) = follow(decision(verdict, back), [other])
+
+    assert (opened.entry.is_undo, opened.entry.undoes, opened.entry.state) == (True, "PLN-OLD", state)
+    assert follow(decision(verdict, back), [other, opened.entry]) == []
+    assert follow(decision(Verdict.REFUSED, back), [other]) == []
