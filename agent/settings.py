@@ -232,6 +232,31 @@ class PolicySettings(_Group, frozen=True):
     """How often the file is looked at, seconds."""
 
 
+class ActionsSettings(_Group, frozen=True):
+    """How plans are carried out and approved. docs/approval.md and docs/audit.md explain."""
+
+    lease_name: str = "watchstander"
+    """Name of the Lease by which agents over one store agree on who leads."""
+    lease_namespace: str = ""
+    """Its namespace; empty: the one of the pod that the agent runs in, `default` outside one."""
+    lease_seconds: Annotated[float, Meta(ge=5, le=300)] = 15.0
+    """A leader that was not heard of for so long is replaced, seconds; it stops acting after four fifths of that."""
+    address: str = ""
+    """Where collectors reach this agent, `https://host:port`: standbys over the same PostgreSQL send them here."""
+    look_seconds: Annotated[float, Meta(gt=0, le=10)] = 0.5
+    """How often the agent looks whether a plan is due, seconds; a new decision is looked at at once."""
+    approval_seconds: Annotated[float, Meta(ge=1, le=86_400)] = 900.0
+    """An approved plan that has not begun after so long lapses, seconds."""
+    approve_without_kubernetes: bool = False
+    """Tokens of the agent's own may approve too; else only people whom the API server knows."""
+    audit_head_seconds: Annotated[float, Meta(ge=1, le=86_400)] = 600.0
+    """How often the audit's newest hash is published outside the store, seconds."""
+    audit_webhook: Annotated[str, Meta(pattern="^(https?://.+)?$")] = ""
+    """URL that the newest hash is sent to as well, by POST; empty: the Lease and the log alone."""
+    audit_days: Annotated[float, Meta(ge=0)] = 0.0
+    """Audit entries are kept so long, days, then go behind a checkpoint; 0: for good."""
+
+
 class Settings(_Group, frozen=True):
     """All of them."""
 
@@ -244,6 +269,7 @@ class Settings(_Group, frozen=True):
     policy: PolicySettings = PolicySettings()
     inventory: InventorySettings = InventorySettings()
     cluster: ClusterSettings = ClusterSettings()
+    actions: ActionsSettings = ActionsSettings()
 
 
 def load_settings(path: Path | None) -> Settings:

@@ -180,7 +180,7 @@ class Watch:
         changed: list[Incident] = []
         while self._words:
             word, sequence = self._words.popleft()
-            if word.kind is WordKind.ACKNOWLEDGE:
+            if word.kind is WordKind.ACKNOWLEDGE and not sequence:
                 held = self._incidents.get(word.incident)
                 if held is not None and held.state in (IncidentState.OPEN, IncidentState.SNOOZED):
                     changed.append(self.correlator.mark(held.id, IncidentState.ACKNOWLEDGED, now_ns))

@@ -121,6 +121,11 @@ class Lease:
         return f"{held}, this agent stands by"
 
     @property
+    def led_by_another(self) -> bool:
+        """Whether the lease was last seen in another's hands."""
+        return bool(self._holder) and self._holder != self.identity
+
+    @property
     def leader_address(self) -> str:
         """Where the agent that leads takes in batches; empty where that is not known, or it is this one."""
         return self._holder_address if self._holder != self.identity else ""

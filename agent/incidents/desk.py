@@ -11,7 +11,7 @@ import msgspec
 
 from agent.server.spaces import Spaces
 from agent.store.rows import Feedback, Judgement
-from agent.store.store import Store
+from agent.store.store import ACTOR, Store
 from agent.watch import Watch
 from collectors.errors import GiveUp
 from collectors.model import LIVE_ONLY
@@ -88,6 +88,16 @@ class Desk:
         new = incident_id(f"{incident.id} {now_ns} {' '.join(sorted(wanted))}")
         word = Word(WordKind.SPLIT, incident.id, who, now_ns, _note(note), other=new, findings=wanted)
         return self._say(word, [incident.id], f"{len(wanted)} findings split off into {new}")
+
+    def mitigate(self, incident: Incident, plan: str, now_ns: int) -> Incident:
+        """A plan about it was carried out whole. The agent's own word."""
+        word = Word(WordKind.MITIGATE, incident.id, ACTOR, now_ns, f"{plan} was carried out")
+        return self._say(word, [incident.id], "mitigated")[0]
+
+    def take_back(self, incident: Incident, who: str, now_ns: int, note: str) -> Incident:
+        """What had mitigated it was taken back: whoever wanted that has it in hand."""
+        word = Word(WordKind.ACKNOWLEDGE, incident.id, who, now_ns, _note(note))
+        return self._say(word, [incident.id], "no longer mitigated")[0]
 
     def judge(self, incident: Incident, judgement: Judgement, who: str, now_ns: int, note: str = "") -> Feedback:
         """Whether something was wrong there. What the same person said before is replaced."""

@@ -10,6 +10,7 @@ else is `{"error": {"what", "where", "do"}}`:
 | 408 | the body did not come within the time allowed | tries again |
 | 413 | too large | sets it aside |
 | 415 | not zstd | sets it aside |
+| 421 | this agent stands by, and another leads | goes to the address in `location` |
 | 422 | of a live node whose clock is more than an hour ahead; of more than one cluster | sets it aside |
 | 429 | too many wrong credentials from there | waits |
 | 503 | disk full, we are behind, or the API server that knows who this is is away | waits `Retry-After`, tries again |
@@ -74,9 +75,10 @@ class IngestCounts:
 class _No(Exception):  # noqa: N818 - an answer, not a fault
     """Ends a request with an error answer."""
 
-    def __init__(self, status: int, word: str, what: str, do: str, retry_after: int = 0) -> None:
+    def __init__(self, status: int, word: str, what: str, do: str, retry_after: int = 0, location: str = "") -> None:
         super().__init__(what)
         self.status, self.word, self.what, self.do, self.retry_after = status, word, what, do, retry_after
+        self.location = location
 
 
 class _Gone(Exception):  # noqa: N818
@@ -95,6 +97,7 @@ class IngestEndpoint:
         clock: Callable[[], int],
         *,
         busy: Callable[[], str] = lambda: "",
+        elsewhere: Callable[[], tuple[bool, str]] = lambda: (False, ""),
         full: Callable[[Origin, str], bool] = lambda _origin, _cluster: False,
         limits: IngestLimits = IngestLimits(),
         counts: IngestCounts | None = None,
@@ -104,7 +107,8 @@ class IngestEndpoint:
     ) -> None:
         """`decode` raises GiveUp; `clock` gives Unix ns; `busy` says why nothing can be taken now, or is empty; `full`
         tells whether there is no room for one more watch over that origin and cluster; `as_live`:
-        origins whose clocks count.
+        origins whose clocks count. `elsewhere` tells whether batches belong to another agent, and at which address
+        where that is known.
         """
         self._access = access
         self._commit = commit
@@ -112,6 +116,7 @@ class IngestEndpoint:
         self._decode = decode
         self._clock = clock
         self._busy = busy
+        self._elsewhere = elsewhere
         self._full = full
         self._limits = limits
         self._as_live = as_live
@@ -141,6 +146,12 @@ class IngestEndpoint:
         identity = await self._identify(scope, headers.get(b"authorization"))
         if headers.get(b"content-encoding", b"").lower() != b"zstd":
             raise _No(415, "encoding", "Content-Encoding is not zstd", "send one zstd frame that states its size")
+        away, address = self._elsewhere()
+        if away and address:
+            raise _No(421, "standby", "this agent stands by, another leads", f"send it to {address}", location=address)
+        if away:
+            what = "this agent stands by, and where the leader is is not known"
+            raise _No(503, "standby", what, "keep it and send it again; set actions.address", _BUSY_RETRY_SECONDS)
         why = self._busy()
         if why:
             raise _No(503, "busy", why, "keep the batch and send it again", _BUSY_RETRY_SECONDS)
@@ -267,6 +278,8 @@ async def _answer_no(send: Send, no: _No) -> None:
         headers.append((b"www-authenticate", b"Bearer"))
     if no.retry_after:
         headers.append((b"retry-after", b"%d" % no.retry_after))
+    if no.location:
+        headers.append((b"location", no.location.encode("latin-1", "replace")))
     if no.status in (408, 413):
         headers.append((b"connection", b"close"))  # the rest of the body is not read
     line = {"what": no.what, "where": "/v1/batch", "do": no.do}

@@ -15,6 +15,9 @@ from functools import partial
 from starlette.routing import Route
 
 from agent.access.access import Access
+from agent.actions.actions import Actions
+from agent.actions.own_metrics import register as register_actions
+from agent.cluster.view import LiveCluster
 from agent.ingest.commit import Entry, GroupCommit
 from agent.ingest.dedupe import Seen, run_of
 from agent.ingest.endpoint import IngestCounts, IngestEndpoint, IngestLimits
@@ -42,6 +45,7 @@ from policies.rules import Policy
 _log = logging.getLogger(__name__)
 
 _NANOSECONDS = 1_000_000_000
+_DAY_SECONDS = 86_400
 _LOOK_AHEAD_NS = GRID_NS + 1
 
 
@@ -60,6 +64,7 @@ class Agent:
         make_watch: Callable[[Origin, str], Watching],
         routes: list[Route] | None = None,
         policy: PolicyFile | None = None,
+        cluster: LiveCluster | None = None,
     ) -> None:
         """`clock` gives Unix ns, `timer` seconds that only measure. Opens the ingest log; starts nothing.
 
@@ -80,6 +85,15 @@ class Agent:
         self.seen = Seen()
         as_live = as_live_of(settings)
         self.spaces = Spaces(make_watch, most=settings.watch.spaces, as_live=as_live)
+        self.actions = Actions(
+            settings,
+            store,
+            self.spaces,
+            clock,
+            view=cluster,
+            kubernetes=access.kubernetes,
+            stood_by=self._stand_by,
+        )
         self.keeper = Keeper(
             store,
             clock,
@@ -89,6 +103,7 @@ class Agent:
                 settings.store.retention_days_events,
                 settings.store.retention_days_history,
             ),
+            saved=self.actions.saved,
         )
         self.worker = Worker(
             self.spaces,
@@ -108,6 +123,7 @@ class Agent:
             clock,
             counts=counts,
             busy=self._busy,
+            elsewhere=self.actions.elsewhere,
             full=self.spaces.full_for,
             limits=IngestLimits(
                 settings.ingest.body_bytes, settings.ingest.body_seconds, settings.ingest.ahead_seconds
@@ -116,6 +132,7 @@ class Agent:
         )
         self.metrics = Metrics()
         register(self.metrics, self, access)
+        register_actions(self.metrics, self.actions, store, clock)
         self._tasks: list[asyncio.Task[None]] = []
         self._checkpoint_problem = ""
         self.app: ASGI = build_app(
@@ -129,6 +146,7 @@ class Agent:
             remarks=self.remarks,
             policy=self.policy,
             metrics=self.metrics,
+            actions=self.actions,
             routes=routes,
         )
 
@@ -144,7 +162,7 @@ class Agent:
 
     def remarks(self) -> list[str]:
         """What somebody should mend though the agent is fit for work, one line each."""
-        return [self.policy.problem] if self.policy.problem else []
+        return [line for line in (self.policy.problem, *self.actions.problems()) if line]
 
     async def start(self) -> None:
         """Take up where the last run ended."""
@@ -152,10 +170,13 @@ class Agent:
         records = self.log.read_from(0)
         self.keeper.start()
         self.worker.start(records, decode, self._checkpoint)
+        self.actions.start()
         self._tasks = [
             asyncio.create_task(self._every(self._settings.watch.look_seconds, self._look)),
             asyncio.create_task(self._every(self._settings.store.checkpoint_seconds, self._save_checkpoint)),
             asyncio.create_task(self._every(self._settings.policy.look_seconds, self._look_at_policy)),
+            asyncio.create_task(self._every(self._settings.actions.audit_head_seconds, self._publish_head)),
+            asyncio.create_task(self._every(_DAY_SECONDS, self._let_go_of_audit)),
         ]
 
     async def stop(self) -> None:
@@ -163,6 +184,7 @@ class Agent:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self.actions.stop)
         await self.commit.close()
         # Events are looked at on the next half second: it is moved up, so that none waits for the next start.
         self.worker.pass_time(self.commit.settled_ns() + _LOOK_AHEAD_NS)
@@ -216,6 +238,18 @@ class Agent:
         for space in self.spaces.all():
             if isinstance(space.watch, Watch):
                 space.watch.policy.adopt(policy)
+
+    def _stand_by(self) -> None:
+        self.worker.stand_by()
+
+    async def _publish_head(self) -> None:
+        await asyncio.to_thread(self.actions.heads.publish)
+
+    async def _let_go_of_audit(self) -> None:
+        days, now_ns = self._settings.actions.audit_days, self._clock()
+        if days and self.actions.lead.generation() is not None:
+            before_ns = now_ns - int(days * _DAY_SECONDS * _NANOSECONDS)
+            await asyncio.to_thread(self._store.audit_log.checkpoint, before_ns, now_ns)
 
     async def _save_checkpoint(self) -> None:
         checkpoint = self._new_checkpoint()

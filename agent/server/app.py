@@ -16,6 +16,7 @@ start with one that bears neither. Inside an endpoint
     request.app.state.remarks    () -> list of what somebody should mend though it is ready
     request.app.state.policy     agent.server.policy_file.PolicyFile, the policy in force
     request.app.state.metrics    agent.server.metrics.Metrics
+    request.app.state.actions    agent.actions.actions.Actions: plans, approval, pause
     request.state.identity       who is calling (agent.access.authorise.Identity)
     request.state.csrf_token     for forms
 """
@@ -76,6 +77,7 @@ def build_app(
     remarks: Callable[[], list[str]] = list,
     policy: PolicyFile | None = None,
     metrics: Metrics | None = None,
+    actions: Any = None,
     routes: list[Route] | None = None,
 ) -> ASGI:
     """The whole application; FixConfiguration where a route is unguarded. `routes` replaces the discovered ones."""
@@ -85,6 +87,7 @@ def build_app(
     state = starlette.state
     state.settings, state.store, state.watches, state.access = settings, store, watches, access
     state.remarks, state.policy = remarks, policy or PolicyFile()
+    state.actions = actions
     state.clock, state.health, state.metrics = clock, health, metrics if metrics is not None else Metrics()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -102,13 +102,16 @@ class Keeper:
         most_rows: int = 500_000,
         retention: Retention | None = None,
         first_retry_seconds: float = FIRST_RETRY_SECONDS,
+        saved: Callable[[Changes], None] = lambda _changes: None,
     ) -> None:
-        """`clock` gives Unix ns; `most_rows` bounds each kind of thing that waits."""
+        """`clock` gives Unix ns; `most_rows` bounds each kind of thing that waits. `saved` hears of changes that are in
+        the store, in the keeper's thread."""
         self._store = store
         self._clock = clock
         self._most = most_rows
         self._retention = retention or Retention()
         self._first_retry = first_retry_seconds
+        self._heard = saved
         self._lock = threading.Condition()
         self._waiting = _Pending()
         self._saving = _Pending()
@@ -269,6 +272,7 @@ class Keeper:
         )
         if changes:
             self._one(len(pending.findings) + len(pending.events), "findings and events", lambda: store.save(changes))
+            self._heard(changes)
             pending.findings, pending.incidents, pending.decisions, pending.events = {}, {}, {}, []
             pending.attempts = {}
         if pending.nodes:

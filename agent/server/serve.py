@@ -170,6 +170,7 @@ def run(
                 or watch_maker(store, feed, as_live=as_live, policy=policy, mode=settings.policy.mode),
                 routes=routes,
                 policy=policy,
+                cluster=cluster,
             )
             server = server_for(agent.app, settings.listen)
             with bind(host, port) as listener:

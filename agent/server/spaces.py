@@ -128,6 +128,10 @@ class Spaces:
             space = self._spaces[key] = Space(key, self._make_watch(*key), key[0] in self.as_live)
         return space
 
+    def drop(self, space: Space) -> None:
+        """Forget a watch; the next batch makes another."""
+        self._spaces.pop(space.key, None)
+
     def renew(self, space: Space) -> None:
         """A fresh watch in place of a space's own, at the same time."""
         space.watch = self._make_watch(*space.key)

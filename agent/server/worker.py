@@ -34,6 +34,7 @@ GAP_SECONDS = 10
 _LAST_LOOK_NS = (TICK_S + 1) * _NANOSECONDS
 _KEPT_AFTER_SECONDS = 60
 """A stretch of readings is handed to the keeper at most so long after its end."""
+STAND_BY = "stand by"
 _BATCH_BYTES = 2048
 _EVENT_BYTES = 1024
 """What a batch and an event weigh in memory beside their readings, about."""
@@ -77,7 +78,7 @@ class Worker:
         self._sightings = Sightings()
         self._sightings_ns = int(sightings_seconds * _NANOSECONDS)
         self._next_sightings_ns = 0
-        self._line: queue.SimpleQueue[Sequence[Entry] | int | None] = queue.SimpleQueue()
+        self._line: queue.SimpleQueue[Sequence[Entry] | int | str | None] = queue.SimpleQueue()
         self._put_bytes = 0
         self._done_bytes = 0
         self._position = 0
@@ -101,6 +102,10 @@ class Worker:
     def pass_time(self, settled_ns: int) -> None:
         """No batch stamped before this will come any more."""
         self._line.put(settled_ns)
+
+    def stand_by(self) -> None:
+        """Another agent watches now: let go of the live watches. The next batch begins anew from the store."""
+        self._line.put(STAND_BY)
 
     @property
     def backlog_bytes(self) -> int:
@@ -138,6 +143,9 @@ class Worker:
             if item is None:
                 self._step(self._finish)
                 return
+            if isinstance(item, str):
+                self._step(self._let_go)
+                continue
             if isinstance(item, int):
                 self._step(lambda: self._pass_time(item))  # noqa: B023 - run at once
                 continue
@@ -224,6 +232,15 @@ class Worker:
             self._keep_sightings()
             self._keeper.keep(chunks=self._history.take_before(now_ns))
         self._keeper.keep(changes, mark=self._mark())
+
+    def _let_go(self) -> None:
+        for space in list(self._spaces.live()):
+            self._keeper.keep(chunks=self._history.take_all(*space.key))
+            self._spaces.drop(space)
+        self._keep_sightings()
+        self._recent.clear()
+        self._keeper.keep(mark=self._mark())
+        self._keeper.flush()
 
     def _keep_sightings(self) -> None:
         nodes, jobs = self._sightings.take()

@@ -22,6 +22,7 @@ from sqlalchemy.exc import IntegrityError
 
 from agent.jobs.record import AttemptRecord
 from agent.store import connect, documents, retention, schema
+from agent.store.audit_log import AuditLog
 from agent.store.chunks import ReadingsChunk
 from agent.store.documents import column_text
 from agent.store.failures import explained
@@ -97,7 +98,7 @@ class Store:
         self._writer, self._readers = connect.engines(where, busy_seconds)
         self._writing_lock = threading.Lock()
         self._closed = False
-        self.journal = StoreJournal(self)
+        self.journal, self.audit_log = StoreJournal(self), AuditLog(self)
 
     # what the watch found
 

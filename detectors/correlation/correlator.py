@@ -169,7 +169,8 @@ class Correlator:
                     held, sequence, now_ns, state=IncidentState.SNOOZED, snoozed_until_ns=word.until_ns or now_ns
                 )
             ]
-        return [self._note_word(held, sequence, now_ns, state=IncidentState.ACKNOWLEDGED, snoozed_until_ns=None)]
+        state = IncidentState.MITIGATED if word.kind is WordKind.MITIGATE else IncidentState.ACKNOWLEDGED
+        return [self._note_word(held, sequence, now_ns, state=state, snoozed_until_ns=None)]
 
     @property
     def unresolved(self) -> list[Incident]:

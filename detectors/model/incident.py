@@ -16,17 +16,19 @@ class IncidentState(StrEnum):
     SNOOZED = "snoozed"
     """A person wants to hear no more of it until `Incident.snoozed_until_ns`; then it is open again."""
     MITIGATED = "mitigated"
+    """What was to be done about it was carried out and verified; it lasts until its findings clear."""
     RESOLVED = "resolved"
 
 
 class WordKind(StrEnum):
-    """What a person can say about an incident."""
+    """What can be said about an incident: by a person, and, of MITIGATE, by the agent when a plan is carried out."""
 
     ACKNOWLEDGE = "acknowledge"
     SNOOZE = "snooze"
     RESOLVE = "resolve"
     MERGE = "merge"
     SPLIT = "split"
+    MITIGATE = "mitigate"
 
 
 class Word(msgspec.Struct, frozen=True, omit_defaults=True):

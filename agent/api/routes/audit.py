@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from agent.api.operation import LATEST_NS, Call, NoQuery, operation
+from agent.api.operation import LATEST_NS, Call, operation
 from agent.api.shapes import AuditShape
 
 
@@ -23,14 +23,29 @@ class Audit(msgspec.Struct, frozen=True):
     entries: list[AuditShape]
 
 
+class VerifyQuery(msgspec.Struct, frozen=True):
+    """A hash that was published outside, to be looked for."""
+
+    head: Annotated[str, Meta(max_length=64, pattern="^([0-9a-f]{64})?$", description="64 hex digits")] = ""
+    sequence: Annotated[int, Meta(ge=1, le=LATEST_NS, description="Of its entry, where that is known")] | None = None
+
+
 class Verified(msgspec.Struct, frozen=True):
-    """Whether every entry's hash holds and chains to the one before."""
+    """Whether every entry's hash holds and chains to the one before, and the published hash stands among them."""
 
     holds: bool
     broken_at: int | None
     """Sequence number of the first entry that does not hold."""
     head: str
     """Hash of the newest entry, to compare with the one published outside; empty where the log is."""
+    sequence: int
+    """Of the newest entry: how many there have been."""
+    first: int
+    """Of the oldest entry that is kept."""
+    head_problem: str
+    """Why the hash that was asked about does not stand in this chain: it was rewritten, or its end cut off."""
+    head_at: int | None
+    """Sequence number of the entry that bears the hash that was asked about."""
 
 
 def entries(call: Call[AuditQuery]) -> Audit:
@@ -40,11 +55,18 @@ def entries(call: Call[AuditQuery]) -> Audit:
     return Audit([AuditShape.of(entry) for entry in found])
 
 
-def verify(call: Call[NoQuery]) -> Verified:
+def verify(call: Call[VerifyQuery]) -> Verified:
     """GET /v1/audit/verify"""
-    broken = call.store.verify_audit()
-    newest = call.store.audit(limit=1, newest_first=True)
-    return Verified(holds=broken is None, broken_at=broken, head=newest[0].hash if newest else "")
+    found = call.store.audit_log.check(call.query.head, call.query.sequence)
+    return Verified(
+        holds=found.holds,
+        broken_at=found.broken_at,
+        head=found.head,
+        sequence=found.sequence,
+        first=found.first,
+        head_problem=found.head_problem,
+        head_at=found.head_at,
+    )
 
 
 ROUTES = [
@@ -55,7 +77,7 @@ ROUTES = [
         "GET",
         "/v1/audit/verify",
         verify,
-        query=NoQuery,
+        query=VerifyQuery,
         answer=Verified,
         summary="Check the audit's hash chain from its first entry to its last",
         right="read",

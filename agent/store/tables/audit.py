@@ -4,7 +4,7 @@ Two writers cannot fork it: `sequence` and `previous_hash` are unique, so that o
 the second is refused (IntegrityError), and its writer reads the chain's end anew.
 """
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 from sqlmodel import SQLModel
 
 from agent.store import chain
@@ -17,7 +17,7 @@ _PAGE = 1_000
 
 
 class AuditRow(SQLModel, table=True):
-    """One entry; never updated, never deleted."""
+    """One entry; never updated, deleted only behind a checkpoint."""
 
     __tablename__ = "audit"
 
@@ -63,12 +63,37 @@ def in_order(connection: Connection, limit: int, after_sequence: int = 0) -> lis
 def first_broken(connection: Connection) -> int | None:
     """Sequence of the first entry that is not what was written; of a missing one, its own. None: all are whole."""
     last: AuditEntry | None = None
+    cut = chain.checkpoint_of(checkpoints(connection))
     while page := in_order(connection, _PAGE, last.sequence if last else -(1 << 62)):
         for entry in page:
-            if not chain.follows(last, entry):
-                return last.sequence + 1 if last else 1
+            if not (chain.follows(last, entry) if last is not None else chain.begins(entry, cut)):
+                return last.sequence + 1 if last else cut[0] + 1 if cut else 1
             last = entry
     return None
+
+
+def checkpoints(connection: Connection) -> list[AuditEntry]:
+    """The entries that say where the log was cut."""
+    query = select(AUDIT).where(AUDIT.c.about == "audit", AUDIT.c.what == "checkpoint").order_by(AUDIT.c.sequence)
+    return [AuditEntry(**row) for row in connection.execute(query).mappings()]
+
+
+def by_hash(connection: Connection, hash_: str) -> AuditEntry | None:
+    """The entry that bears a hash."""
+    row = connection.execute(select(AUDIT).where(AUDIT.c.hash == column_text(hash_))).mappings().one_or_none()
+    return AuditEntry(**row) if row is not None else None
+
+
+def last_before(connection: Connection, before_ns: int) -> AuditEntry | None:
+    """The last entry of the stretch at the beginning of the log in which every entry is older than that; the newest
+    entry of all is never it."""
+    younger = select(func.min(AUDIT.c.sequence)).where(AUDIT.c.time_ns >= before_ns)
+    first = connection.execute(younger).scalar()
+    newest = connection.execute(select(func.max(AUDIT.c.sequence))).scalar() or 0
+    bound = min(first if first is not None else newest, newest)
+    query = select(AUDIT).where(AUDIT.c.sequence < bound).order_by(AUDIT.c.sequence.desc()).limit(1)
+    row = connection.execute(query).mappings().one_or_none()
+    return AuditEntry(**row) if row is not None else None
 
 
 def _entries(connection: Connection, after_sequence: int, limit: int, *, descending: bool) -> list[AuditEntry]:

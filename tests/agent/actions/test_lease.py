@@ -43,7 +43,7 @@ class LeaseApi:
                 if api.fault:
                     self._answer(api.fault, {"message": "no"})
                     return
-                status, answer = api.answer(self.command, self.path, body)
+                status, answer = api.answer(self.command, self.path.partition("?")[0], body)
                 lost = api.after_write and self.command != "GET"
                 self._answer(api.after_write if lost else status, answer)
 

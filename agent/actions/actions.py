@@ -1,0 +1,192 @@
+"""Everything between a decision and the cluster, put together for one agent."""
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from uuid import uuid4
+
+from agent.access.kubernetes import KubernetesIdentities
+from agent.actions.approval import ApprovalDesk
+from agent.actions.heads import Heads
+from agent.actions.judging import Judging
+from agent.actions.lease import Lease, StoreLead
+from agent.actions.outcome import Outcome
+from agent.actions.pauses import Pauses
+from agent.actions.runner import Runner
+from agent.actions.taken import TakenBook
+from agent.cluster.connect import kube_client
+from agent.cluster.view import Elsewhere, LiveCluster
+from agent.incidents.desk import Desk
+from agent.server.spaces import Spaces
+from agent.settings import Settings
+from agent.store.store import Store
+from agent.watch import Changes, Watch
+from policies.engine import PolicyEngine
+from policies.executor import Executor
+from policies.journal import Cluster, PlanEntry
+
+_log = logging.getLogger(__name__)
+
+NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+LEASE_REQUEST_SECONDS = 3.0
+"""Far below the lease: one that hangs must not cost it."""
+
+
+class Actions:
+    """Made for every agent; without a view of a cluster it carries nothing out, and leads alone."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        spaces: Spaces,
+        clock: Callable[[], int],
+        *,
+        view: LiveCluster | None = None,
+        kubernetes: KubernetesIdentities | None = None,
+        environment: Mapping[str, str] | None = None,
+        cluster: Cluster | None = None,
+        stood_by: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`view`: of the cluster that is acted on. `cluster`: what carries steps out; by default the API server that
+        the settings name. `stood_by` is called, in the lease's thread, when another agent has taken the lead."""
+        self._settings = settings
+        self._spaces = spaces
+        self._stood_by = stood_by
+        self.journal = store.journal
+        self.taken = TakenBook(self.journal.taken, time.monotonic)
+        self.pauses = Pauses(self.journal, time.monotonic)
+        self.desk = Desk(store, spaces)
+        self.outcome = Outcome(store, self.desk, self.engines, clock, self.taken.stale)
+        self.approvals = ApprovalDesk(
+            self.journal,
+            seconds=settings.actions.approval_seconds,
+            without_kubernetes=settings.actions.approve_without_kubernetes,
+            kubernetes=kubernetes,
+            approved=self._approved,
+        )
+        self._shared = settings.store.url.startswith("postgres")
+        self._was_led = False
+        self._stop = threading.Event()
+        self._lease_thread: threading.Thread | None = None
+        self.lead: Lease | StoreLead = StoreLead(1)
+        self.executor: Executor | None = None
+        self.runner: Runner | None = None
+        self.acts = view is not None
+        if view is not None:
+            self._set_up(view, environment if environment is not None else os.environ, clock, cluster)
+        self.heads = Heads(store, self.lead, settings.actions.audit_webhook, clock)
+
+    def start(self) -> None:
+        """Reach for the lead, then carry on what is due."""
+        if isinstance(self.lead, Lease):
+            self._lease_thread = threading.Thread(target=self.lead.run, args=(self._stop,), name="lease", daemon=True)
+            self._lease_thread.start()
+        if self.runner is not None:
+            self.runner.start()
+
+    def stop(self) -> None:
+        """Let what is under way come to its next wait, then let go of the lead."""
+        if self.runner is not None:
+            self.runner.stop()
+        self._stop.set()
+        if isinstance(self.lead, Lease) and self._lease_thread is not None:
+            self.lead.wake()
+            self._lease_thread.join(2 * LEASE_REQUEST_SECONDS)
+
+    def saved(self, changes: Changes) -> None:
+        """The store has what a tick changed: what was decided may be due."""
+        if self.runner is not None and any(decision.plan is not None for decision in changes.decisions):
+            self.runner.wake()
+
+    def engines(self) -> Iterable[PolicyEngine]:
+        """Of the live watches over the cluster that is acted on."""
+        name = self._settings.inventory.cluster
+        return [
+            space.watch.policy
+            for space in self._spaces.live()
+            if space.key[1] == name and isinstance(space.watch, Watch)
+        ]
+
+    def elsewhere(self) -> tuple[bool, str]:
+        """Whether batches belong to another agent, and its address where that is known.
+
+        Only where two can share a store. An agent that was the last to lead goes on taking batches in while the API
+        server is away: it cannot act, but it watches.
+        """
+        lead = self.lead
+        if not self._shared or isinstance(lead, StoreLead) or lead.generation() is not None:
+            return False, ""
+        if lead.led_by_another:
+            return True, lead.leader_address
+        return not self._was_led, ""
+
+    def problems(self) -> list[str]:
+        """Why nothing can be carried out now, one line each; empty where all is well."""
+        said = [
+            f"lease: {self.lead.problem}" if self.lead.problem else "",
+            f"actions: {self.runner.problem}" if self.runner is not None and self.runner.problem else "",
+        ]
+        return [line for line in said if line]
+
+    def _set_up(
+        self, view: LiveCluster, environment: Mapping[str, str], clock: Callable[[], int], cluster: Cluster | None
+    ) -> None:
+        settings = self._settings.actions
+        lease = Lease(
+            kube_client(self._settings.inventory, environment, read_seconds=LEASE_REQUEST_SECONDS),
+            settings.lease_namespace or own_namespace(),
+            settings.lease_name,
+            f"{socket.gethostname()}-{uuid4().hex[:8]}",
+            address=settings.address,
+            seconds=settings.lease_seconds,
+            floor=self.journal.highest_generation,
+            led=self._led,
+        )
+        self.lead = lease
+        if cluster is None:
+            from policies.cluster.steps import ClusterSteps
+
+            cluster = ClusterSteps(kube_client(self._settings.inventory, environment, fence=lease.check))
+        judging = Judging(self.engines, view, clock)
+        self.executor = Executor(
+            self.journal,
+            cluster,
+            judging.judge,
+            clock,
+            holder=lease.identity,
+            generation=lease.generation,
+            stands=judging.stands,
+            acted=self.outcome.acted,
+            mitigated=self.outcome.mitigated,
+        )
+        self.runner = Runner(self.executor, look_seconds=settings.look_seconds, carried=self.outcome.carried)
+        view.elsewhere = Elsewhere(taken=self.taken.since, leader=lease.leader, paused=self.pauses.why)
+
+    def _led(self, generation: int | None) -> None:
+        if generation is not None:
+            self._was_led = True
+            if self.runner is not None:
+                self.runner.wake()
+        elif isinstance(self.lead, Lease) and self.lead.led_by_another:
+            self._was_led = False
+            if self._shared:
+                self._stood_by()
+
+    def _approved(self, entry: PlanEntry) -> None:
+        for engine in self.engines():
+            engine.plan_began(entry.plan)
+        if self.runner is not None:
+            self.runner.wake()
+
+
+def own_namespace(file: Path = NAMESPACE) -> str:
+    """Of the pod that the agent runs in; `default` outside one."""
+    try:
+        return file.read_text(encoding="ascii").strip() or "default"
+    except (OSError, UnicodeDecodeError):
+        return "default"
