@@ -12,7 +12,10 @@ from agent.watch import Changes
 from collectors.model import Event, EventKind, EventSource, Origin, Subject, SubjectKind
 from detectors.goodput import Account, Cause
 from detectors.model import Evidence, Finding, FindingKind, Incident, IncidentState, Severity
+from policies.executor import entry_for
+from policies.journal import PlanState
 from policies.model import Action, ActionKind, Decision, GuardWord, Mode, Verdict
+from policies.plan import Blast, Step, StepKind, Target, make_plan
 
 SECOND = 10**9
 NOW = 1_795_332_730 * SECOND
@@ -316,6 +319,37 @@ def died_attempt(job: str, name: str) -> AttemptRecord:
     )
 
 
+NODE_TARGET = Target("v1", "Node", "", "gpu-node-07", NODE.id)
+JOB_TARGET = Target("batch/v1", "Job", "training", "llama-70b-pretrain", JOB.id)
+LOST_PLAN = make_plan(
+    LOST_INCIDENT.id,
+    LOST_DECISION.id,
+    "gpu-lost",
+    (
+        Step(StepKind.CORDON, NODE_TARGET, words="cordon node gpu-node-07"),
+        Step(StepKind.RESTART_JOB, JOB_TARGET, {"pods_seen": "8"}, "restart Job training/llama-70b-pretrain, 8 pods"),
+    ),
+    Blast(nodes=1, pods=8, jobs=1, ranks=64, gpus=64, names=("gpu-node-07", "llama-70b-pretrain")),
+    BEGAN + 3 * SECOND,
+    deadline_ns=NOW + 3600 * SECOND,
+)
+HOSTILE_PLAN = make_plan(
+    HOSTILE_INCIDENT.id,
+    "D-evil",
+    "loss",
+    (Step(StepKind.RESTART_JOB, Target("batch/v1", "Job", "evil", HOSTILE, "job-uid-evil"), words=HOSTILE),),
+    Blast(jobs=1, names=(HOSTILE,)),
+    NOW - 90 * SECOND,
+)
+"""Names of jobs are the users' own."""
+
+
+def tell_plans(store: Store) -> None:
+    """Two that wait for a person."""
+    for made in (LOST_PLAN, HOSTILE_PLAN):
+        store.journal.open(entry_for(made, PlanState.AWAITING, reason=HOSTILE if made is HOSTILE_PLAN else ""))
+
+
 def tell(store: Store) -> None:
     """Put all of it into a store."""
     store.save(
@@ -356,3 +390,4 @@ def tell(store: Store) -> None:
     )
     store.keep_readings([power_readings()])
     store.save(Changes(jobs=[died_attempt(JOB.id, "llama-70b-pretrain"), died_attempt("job-uid-evil", HOSTILE)]))
+    tell_plans(store)

@@ -20,8 +20,10 @@ from agent.access.authorise import Identity, Role
 from agent.access.hosts import HostList
 from agent.access.sessions import COOKIE, Session, Sessions
 from agent.access.tokens import TokenTable
+from agent.actions.actions import Actions
 from agent.server.app import build_app
 from agent.server.spaces import Spaces
+from agent.settings import ActionsSettings, Settings
 from agent.store.store import Store, open_store
 from agent.watch import Watch
 from collectors.model import WIRE_VERSION, Batch, Origin, Subject, SubjectFacts, SubjectKind, Table
@@ -106,7 +108,10 @@ def served(folder: Path, *, story: bool = True) -> Iterator[ServedAgent]:
     assert session is not None
     access = Access(TokenTable(tokens), sessions, FailedAttempts(lambda: NOW, 10_000), HostList())
     # What these routes do not look at, the settings, is left out; the watch that runs is of another cluster.
-    app = build_app(cast("Any", None), store, running_watch(), access, lambda: NOW)
+    spaces = running_watch()
+    settings = Settings(actions=ActionsSettings(approve_without_kubernetes=True))
+    actions = Actions(settings, store, spaces, lambda: NOW)
+    app = build_app(cast("Any", None), store, spaces, access, lambda: NOW, actions=actions)
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", loop="asyncio", lifespan="off"))
     # Connections wait in the socket's queue until the server is up: nobody has to wait for luck.

@@ -2,7 +2,17 @@ import re
 
 import msgspec
 import pytest
-from api_story import BEGAN, HOSTILE_INCIDENT, LOST, LOST_FINDINGS, LOST_INCIDENT, NOW
+from api_story import (
+    BEGAN,
+    HOSTILE_INCIDENT,
+    HOSTILE_PLAN,
+    LOST,
+    LOST_FINDINGS,
+    LOST_INCIDENT,
+    LOST_PLAN,
+    NOW,
+    REPLAY_INCIDENT,
+)
 from json_schema import misfits
 from served_agent import ADMIN_TOKEN, ServedAgent
 
@@ -26,6 +36,13 @@ ASKED = [
     ("GET", "/v1/jobs", "/v1/jobs?cluster=prod-eu"),
     ("GET", "/v1/audit", "/v1/audit?order=newest"),
     ("GET", "/v1/audit/verify", "/v1/audit/verify"),
+    ("GET", "/v1/plans", "/v1/plans?state=awaiting"),
+    ("GET", "/v1/plans/{id}", f"/v1/plans/{LOST_PLAN.id}"),
+    ("POST", "/v1/plans/{id}/approve", f"/v1/plans/{LOST_PLAN.id}/approve"),
+    ("POST", "/v1/plans/{id}/reject", f"/v1/plans/{HOSTILE_PLAN.id}/reject"),
+    ("GET", "/v1/actions", "/v1/actions"),
+    ("POST", "/v1/actions/pause", "/v1/actions/pause"),
+    ("POST", "/v1/actions/resume", "/v1/actions/resume"),
     ("GET", "/v1/readings", f"/v1/readings?{READINGS}"),
     ("GET", "/v1/detectors", "/v1/detectors"),
     ("GET", "/v1/version", "/v1/version"),
@@ -40,6 +57,9 @@ ASKED = [
     ("POST", "/v1/incidents/{id}/resolve", f"/v1/incidents/{LOST_INCIDENT.id}/resolve"),
 ]
 BODIES = {
+    f"/v1/plans/{LOST_PLAN.id}/approve": {"digest": LOST_PLAN.digest, "note": "go"},
+    f"/v1/plans/{HOSTILE_PLAN.id}/reject": {},
+    "/v1/actions/pause": {"reason": "driver upgrade"},
     f"/v1/incidents/{LOST_INCIDENT.id}/snooze": {"until_ns": NOW + 10**12, "note": "known"},
     f"/v1/incidents/{LOST_INCIDENT.id}/feedback": {"judgement": "true"},
     f"/v1/incidents/{LOST_INCIDENT.id}/split": {"findings": [LOST_FINDINGS[1].id]},
@@ -55,6 +75,10 @@ REFUSED = [
     ("POST", "/v1/incidents/{id}/resolve", "/v1/incidents/INC-00c4fe11/resolve", 409),
     ("POST", "/v1/incidents/{id}/merge", "/v1/incidents/INC-00c4fe11/merge", 400),
     ("GET", "/v1/quality", "/v1/quality?since=yesterday", 400),
+    ("GET", "/v1/plans/{id}", "/v1/plans/PLN-NOBODY", 404),
+    ("GET", "/v1/plans/{id}", f"/v1/plans/{REPLAY_INCIDENT.id}", 404),
+    ("POST", "/v1/plans/{id}/approve", f"/v1/plans/{LOST_PLAN.id}/approve", 400),
+    ("POST", "/v1/actions/resume", "/v1/actions/resume", 409),
     ("GET", "/v1/look", "/v1/look?subject=nobody", 404),
 ]
 
