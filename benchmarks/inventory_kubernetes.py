@@ -1,9 +1,10 @@
-"""How long and how much memory the inventory of a whole cluster takes, from the API server's own JSON.
+"""How long and how much memory inventory and view of a whole cluster take, from the API server's own JSON.
 
     python -m benchmarks.inventory_kubernetes [--nodes 5000] [--pods 40000]
 
 The lists are made up in the API's own shape and size (13 kB a node, 6 kB a pod) and served by another process, a page
-at a time, as a real server does it. What is measured is the feed, the mapping and one inventory filled by it.
+at a time, as a real server does it. What is measured is the informer cache: the feed, the mapping, one inventory filled
+by it, and the view that guards ask; then a change of a pod, and the guards' questions.
 """
 
 import argparse
@@ -14,15 +15,20 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from agent.cluster.health import Health
+from agent.cluster.view import LiveCluster
 from agent.inventory.feed import InventoryFeed
 from agent.inventory.kube_api import KubeApi
-from agent.settings import InventorySettings
+from agent.settings import ClusterSettings, InventorySettings
 from benchmarks.kube_server import TOKEN, KubeServer, node, pod
 from detectors.model import Inventory
+from policies.cluster_view import Place
 
+QUESTIONS = 2_000
 CHANGES = 2_000
 """Pods deleted and made anew by the watch."""
 
@@ -80,6 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nodes", type=int, default=5_000)
     parser.add_argument("--pods", type=int, default=40_000)
+    parser.add_argument("--no-view", action="store_true", help="the inventory alone")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
@@ -94,14 +101,14 @@ def main() -> None:
         token = Path(folder) / "token"
         token.write_text(TOKEN)
         try:
-            measure(process.stdout.readline().strip(), token, process.stdin, args.nodes, args.pods)
+            measure(process.stdout.readline().strip(), token, process.stdin, args.nodes, args.pods, not args.no_view)
         finally:
             process.stdin.close()
             process.terminate()
             process.wait(10)
 
 
-def measure(url: str, token: Path, stdin: Any, nodes: int, pods: int) -> None:
+def measure(url: str, token: Path, stdin: Any, nodes: int, pods: int, with_view: bool) -> None:
     """List, fill an inventory, then watch."""
     api = KubeApi(url, token, None, 120.0)
     for path in ("/api/v1/nodes", "/api/v1/pods"):  # so that the server has made its pages
@@ -110,7 +117,8 @@ def measure(url: str, token: Path, stdin: Any, nodes: int, pods: int) -> None:
         print(f"{path}: {step} objects, {size / 1e6:.0f} MB of JSON")
     gc.collect()
     before, began, cpu = rss_mib(), time.monotonic(), time.process_time()
-    feed = InventoryFeed(InventorySettings(), api)
+    view = LiveCluster(InventorySettings(), ClusterSettings(), time.time_ns, Health(ClusterSettings()))
+    feed = InventoryFeed(InventorySettings(), api, view if with_view else None)
     assert feed.nodes is not None
     assert feed.pods is not None
     feed.nodes.list()
@@ -134,6 +142,27 @@ def measure(url: str, token: Path, stdin: Any, nodes: int, pods: int) -> None:
     changes = line.apply(inventory, 2)
     print(f"watch: {2 * CHANGES} events, {spent / CHANGES / 2 * 1e6:.0f} us each; {changes} changes told")
     feed.stop()
+    if with_view:
+        ask(view)
+
+
+def ask(view: LiveCluster) -> None:
+    """What guards ask at each decision, each question by itself."""
+    uid = next(iter(view.nodes())).uid
+    questions: dict[str, Callable[[], object]] = {
+        "tally of the fleet": lambda: view.tally(Place.FLEET),
+        "tally of a rack": lambda: view.tally(Place.RACK, "r7"),
+        "a node by uid": lambda: view.node(uid),
+        "pods of a node": lambda: view.pods_on("node-00007"),
+        "pods of a job (64)": lambda: view.pods_of("uid-job-00007"),
+        "problem": lambda: view.problem(time.time_ns()),
+        "all nodes": view.nodes,
+    }
+    for name, question in questions.items():
+        began = time.perf_counter()
+        for _ in range(QUESTIONS):
+            question()
+        print(f"{name}: {(time.perf_counter() - began) / QUESTIONS * 1e6:.1f} us")
 
 
 if __name__ == "__main__":
