@@ -249,6 +249,8 @@ class ActionsSettings(_Group, frozen=True):
     """An approved plan that has not begun after so long lapses, seconds."""
     approve_without_kubernetes: bool = False
     """Tokens of the agent's own may approve too; else only people whom the API server knows."""
+    approver_needs_own_rights: bool = False
+    """Who approves must be allowed by the cluster's own roles to do by hand what the plan does, not only to approve."""
     audit_head_seconds: Annotated[float, Meta(ge=1, le=86_400)] = 600.0
     """How often the audit's newest hash is published outside the store, seconds."""
     audit_webhook: Annotated[str, Meta(pattern="^(https?://.+)?$")] = ""

@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from agent.access.kubernetes import KubernetesIdentities
+from agent.access.plan_rights import missing_rights
 from agent.actions.approval import ApprovalDesk
 from agent.actions.heads import Heads
 from agent.actions.judging import Judging
@@ -25,9 +26,11 @@ from agent.server.spaces import Spaces
 from agent.settings import Settings
 from agent.store.store import Store
 from agent.watch import Changes, Watch
+from policies.cluster.reviews import KubeUser
 from policies.engine import PolicyEngine
 from policies.executor import Executor
 from policies.journal import Cluster, PlanEntry
+from policies.plan import Plan, StepKind
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +58,7 @@ class Actions:
         """`view`: of the cluster that is acted on. `cluster`: what carries steps out; by default the API server that
         the settings name. `stood_by` is called, in the lease's thread, when another agent has taken the lead."""
         self._settings = settings
+        self._view = view
         self._spaces = spaces
         self._stood_by = stood_by
         self.journal = store.journal
@@ -67,6 +71,7 @@ class Actions:
             seconds=settings.actions.approval_seconds,
             without_kubernetes=settings.actions.approve_without_kubernetes,
             kubernetes=kubernetes,
+            own_rights=self._own_rights if settings.actions.approver_needs_own_rights else None,
             approved=self._approved,
         )
         self._shared = settings.store.url.startswith("postgres")
@@ -80,6 +85,13 @@ class Actions:
         if view is not None:
             self._set_up(view, environment if environment is not None else os.environ, clock, cluster)
         self.heads = Heads(store, self.lead, settings.actions.audit_webhook, clock)
+
+    def _own_rights(self, kubernetes: KubernetesIdentities, user: KubeUser, plan: Plan) -> str:
+        """What of a plan this person may not do by hand; pods are looked for where they are now."""
+        view = self._view
+        nodes = {step.target.name for step in plan.steps if step.kind is StepKind.EVICT}
+        pods = [pod for name in nodes for pod in view.pods_on(name)] if view is not None else []
+        return missing_rights(kubernetes, user, plan, {pod.namespace for pod in pods if pod.gpus})
 
     def start(self) -> None:
         """Reach for the lead, then carry on what is due."""

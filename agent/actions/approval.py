@@ -12,9 +12,10 @@ from agent.access.authorise import Identity, Permission, Refused, Role, authoris
 from agent.access.kubernetes import GROUP, RIGHTS, KubernetesIdentities
 from agent.store.journal import StoreJournal
 from collectors.errors import GiveUp
-from policies.cluster.reviews import Access
+from policies.cluster.reviews import Access, KubeUser
 from policies.executor import undo_of
 from policies.journal import OVER, Approval, PlanEntry, PlanState, Stale
+from policies.plan import Plan
 from policies.succession import UNDO_STANDS_NS, difference
 
 NS = 1_000_000_000
@@ -40,14 +41,17 @@ class ApprovalDesk:
         seconds: float,
         without_kubernetes: bool,
         kubernetes: KubernetesIdentities | None = None,
+        own_rights: Callable[[KubernetesIdentities, KubeUser, Plan], str] | None = None,
         approved: Callable[[PlanEntry], None] = lambda _entry: None,
     ) -> None:
         """`seconds`: how long a yes holds for a plan that has not begun. `without_kubernetes`: whether a token of the
-        agent's own may say it. `approved` hears of each yes."""
+        agent's own may say it. `own_rights`: what of a plan somebody may not do by hand, as words; None: that does not
+        matter. `approved` hears of each yes."""
         self._journal = journal
         self._seconds = seconds
         self._without = without_kubernetes
         self._kubernetes = kubernetes
+        self._own_rights = own_rights
         self._approved = approved
 
     def approve(self, entry: PlanEntry, digest: str, who: Identity, now_ns: int, note: str = "") -> PlanEntry:
@@ -60,6 +64,11 @@ class ApprovalDesk:
                 f"look at it again{self._since(entry, digest)}"
             )
         how = self.proof(who)
+        if self._own_rights is not None and who.user is not None and self._kubernetes is not None:
+            missing = self._own_rights(self._kubernetes, who.user, plan)
+            if missing:
+                raise NotAllowed(f"{who.name} {missing}: who approves {plan.id} must be allowed to do it by hand")
+            how = f"{how}, own rights"
         if entry.state is not PlanState.AWAITING:
             raise Conflict(f"{plan.id} is {entry.state.value}{f': {entry.reason}' if entry.reason else ''}")
         if plan.deadline_ns and now_ns > plan.deadline_ns:
