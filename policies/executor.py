@@ -15,7 +15,18 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from collectors.errors import FixConfiguration, GiveUp, RetryLater
-from policies.journal import OVER, Cluster, Journal, PlanEntry, PlanState, Progress, Stale, StepEntry, StepState
+from policies.journal import (
+    HALF_WAY,
+    OVER,
+    Cluster,
+    Journal,
+    PlanEntry,
+    PlanState,
+    Progress,
+    Stale,
+    StepEntry,
+    StepState,
+)
 from policies.model import GuardWord
 from policies.plan import UNDO, Blast, Plan, Step, Target, digest_of, make_plan
 
@@ -160,8 +171,9 @@ class Executor:
         while (index := _next(entry)) is not None:
             with self._claiming:
                 try:
-                    over = self._stands(entry)
-                    against = self._against(entry, index) if not over else []
+                    bound = bool(half_way(entry))
+                    over = "" if bound else self._stands(entry)
+                    against = [] if over or bound else self._against(entry, index)
                 except RetryLater as error:
                     return self._hold(entry, str(error), said)
                 if over:
@@ -366,6 +378,12 @@ class Executor:
 def entry_for(plan: Plan, state: PlanState, *, reason: str = "") -> PlanEntry:
     """A plan as it enters the journal."""
     return PlanEntry(plan, state, tuple(StepEntry() for _ in plan.steps), reason=reason, updated_ns=plan.made_ns)
+
+
+def half_way(entry: PlanEntry) -> str:
+    """Why the step that is under way must be brought to its end first; empty: the plan may stop here."""
+    index = _next(entry)
+    return "" if index is None or entry.state in OVER else entry.steps[index].memo.get(HALF_WAY, "")
 
 
 def undo_of(entry: PlanEntry, now_ns: int, stands_ns: int) -> PlanEntry | None:

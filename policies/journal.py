@@ -51,6 +51,11 @@ class StepState(StrEnum):
     FAILED = "failed"
 
 
+HALF_WAY = "half_way"
+"""Key of a step's memo. As long as it is there the step is brought to its end, whatever guards or people say: to stop
+now, while a job is held suspended say, would be worse than either end. Its value says why, as a sentence's end."""
+
+
 class StepEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     """How far one step is."""
 

@@ -13,7 +13,7 @@ from agent.access.kubernetes import GROUP, RIGHTS, KubernetesIdentities
 from agent.store.journal import StoreJournal
 from collectors.errors import GiveUp
 from policies.cluster.reviews import Access, KubeUser
-from policies.executor import undo_of
+from policies.executor import half_way, undo_of
 from policies.journal import OVER, Approval, PlanEntry, PlanState, Stale
 from policies.plan import Plan
 from policies.succession import UNDO_STANDS_NS, difference
@@ -88,6 +88,8 @@ class ApprovalDesk:
         self.proof(who)
         if entry.state in OVER:
             raise Conflict(f"{entry.plan.id} is {entry.state.value} already")
+        if bound := half_way(entry):
+            raise Conflict(f"{entry.plan.id} cannot stop just now: {bound}; say no again in a moment")
         state = PlanState.LAPSED if entry.state in NOT_BEGUN else PlanState.STOPPED
         said = f"rejected by {who.name}{f': {note}' if note else ''}"
         undo = undo_of(entry, now_ns, UNDO_STANDS_NS) if state is PlanState.STOPPED else None

@@ -2,11 +2,11 @@
 
 import msgspec
 import pytest
-from executor_world import NOW, SECOND, World, node, plan, three_steps
+from executor_world import NOW, SECOND, World, job, node, plan, three_steps
 
 from collectors.errors import FixConfiguration, GiveUp, RetryLater
 from policies.executor import Patience, entry_for
-from policies.journal import Approval, PlanState, Progress, Stale, StepState
+from policies.journal import HALF_WAY, Approval, PlanState, Progress, Stale, StepState
 from policies.plan import Step, StepKind
 
 CORDON, EVICT, RESTART, UNCORDON = StepKind.CORDON, StepKind.EVICT, StepKind.RESTART_JOB, StepKind.UNCORDON
@@ -297,6 +297,44 @@ def test_a_plan_that_is_no_longer_wanted_stops_between_two_steps() -> None:
     assert [world.state(made), world.state(other)] == [PlanState.STOPPED, PlanState.LAPSED]
     assert world.reason(made).startswith("the incident is resolved, by ann; undo proposed: PLN-")
     assert world.cluster.writes == [(CORDON, "gpu-07")]
+
+
+@pytest.mark.parametrize("says_no", ["a guard", "nobody wants it", "nothing can be said"])
+def test_a_restart_that_has_begun_is_brought_to_its_end(says_no: str) -> None:
+    """Half way through, the job is suspended; before it has begun, a no still counts."""
+    world, made = World(), plan(Step(RESTART, job()))
+    world.cluster.answers[RESTART] = [
+        Progress(StepState.WAITING, "4 pods are to be moved", memo={HALF_WAY: "the job is suspended"}),
+        Progress(StepState.RUNNING, "suspended; 4 pods end", again_seconds=1, changed=True),
+    ]
+    world.open(made)
+    world.run()
+    suspended = world.state(made)
+    if says_no == "a guard":
+        world.against = {"G1": "the agent's mode is audit", "G20": "paused"}
+    elif says_no == "nobody wants it":
+        world.unwanted = "the incident is resolved"
+    else:
+        world.unknown = "not looked at since the start"
+    world.run(5)
+
+    assert (suspended, world.state(made)) == (PlanState.RUNNING, PlanState.DONE)
+    assert world.cluster.writes == [(RESTART, "llama")]
+
+
+def test_once_nothing_is_half_done_any_more_a_no_counts_again() -> None:
+    world, made = World(), plan(Step(RESTART, job()))
+    world.cluster.answers[RESTART] = [
+        Progress(StepState.WAITING, "4 pods are to be moved", memo={HALF_WAY: "the job is suspended"}),
+        Progress(StepState.WAITING, "resumed", memo={"began": "1"}, changed=True),
+        Progress(StepState.RUNNING, "2 of 4 pods run", again_seconds=1),
+    ]
+    world.open(made)
+    world.run()
+    world.unwanted = "the incident is resolved"
+    world.run(5)
+
+    assert (world.state(made), world.reason(made)) == (PlanState.STOPPED, "the incident is resolved")
 
 
 def test_what_is_said_later_is_tried_again_with_growing_patience() -> None:

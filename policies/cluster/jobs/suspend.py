@@ -19,7 +19,7 @@ from policies.cluster.jobs.gang import AGAIN_SECONDS, RESTARTED, SUSPENDED, Gang
 from policies.cluster.look import Look, anew_on_conflict, done, failed, remember, running, skipped
 from policies.cluster.marks import annotations, mark, preconditions
 from policies.cluster.targets import gone, read
-from policies.journal import Progress
+from policies.journal import HALF_WAY, Progress
 
 AWAY_SECONDS = 5.0
 """Between two looks at an API server that does not answer, where it gives no time of its own."""
@@ -98,7 +98,8 @@ def _advance(look: Look, gang: Gang) -> Progress:
         return skipped(gone(look))
     noted = annotations(restart.thing)
     if noted.get(RESTARTED) == ours:
-        return done(f"{target} was suspended{restart.by_kueue} until its pods were gone, and resumed")
+        told = look.memo.get("said", f"{target} was suspended{restart.by_kueue}, and resumed")
+        return remember(_let_go(look, told), told) if HALF_WAY in look.memo else done(told)
     if noted.get(SUSPENDED) == ours:
         return _go_on(restart)
     if over := gang.over(restart.job):
@@ -108,7 +109,8 @@ def _advance(look: Look, gang: Gang) -> Progress:
     if "began" not in look.memo:
         pods = restart.pods()
         wanted = max(len(pods), gang.wanted(restart.job))
-        memo = {"began": str(look.now_ns), "pods": str(wanted), "names": pods_.names(pods)}
+        bound = f"{target} is suspended until its pods are gone, and then let go on"
+        memo = {"began": str(look.now_ns), "pods": str(wanted), "names": pods_.names(pods), HALF_WAY: bound}
         return remember(memo, f"{target}: {len(pods)} pods are to be moved together")
     restart.turn({SUSPENDED: ours, RESTARTED: None}, off=True)
     told = f"{target} suspended{restart.by_kueue}; its {look.memo.get('pods', '')} pods end"
@@ -137,7 +139,13 @@ def _resume(restart: _Restart, detail: str) -> Progress:
         restart.turn({SUSPENDED: None, RESTARTED: mark(restart.look.plan)}, off=False)
     except GiveUp as error:
         raise GiveUp(f"{restart.look.step.target} is STILL SUSPENDED by us; let it go on by hand: {error}") from None
-    return done(f"{detail}; resumed", changed=True)
+    said = f"{detail}; resumed"
+    return remember(_let_go(restart.look, said), said, changed=True)
+
+
+def _let_go(look: Look, said: str) -> dict[str, str]:
+    """The memo from now on: the plan may be stopped again, the job runs on by itself."""
+    return {**{key: value for key, value in look.memo.items() if key != HALF_WAY}, "said": said}
 
 
 def _whole(restart: _Restart) -> Progress:
