@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,9 @@ from testcluster.parts import CORE, KUBERNETES, Part, binary
 FAKE_GO = """#!/bin/sh
 case $1 in
 version) echo "go version go{version} linux/amd64";;
-build) echo "$@" >> "{calls}"; shift; while [ $# -gt 0 ]; do [ "$1" = -o ] && out=$2; shift; done; sleep 0.1
+mod) echo "$@" >> "{calls}.mod";;
+build) echo "$@" >> "{calls}"; cat module/stage/pod/ready.yaml 2>/dev/null >> "{calls}.built"
+  shift; while [ $# -gt 0 ]; do [ "$1" = -o ] && out=$2; shift; done; sleep 0.1
   {result} && echo binary > "$out";;
 list) echo "{module}";;
 esac
@@ -68,6 +71,28 @@ def test_a_second_build_does_nothing(folder: Path) -> None:
     assert (a_part().built / "stages" / "pod" / "ready.yaml").read_text() == "kind: Stage\n"
     assert (a_part().built / "ready" / "ready.yaml").read_text() == "kind: Stage\n"
     assert missing([a_part()]) == []
+
+
+def test_what_is_replaced_is_replaced_in_a_copy_of_the_module(folder: Path) -> None:
+    calls = put_go(folder)
+    part = replace(a_part(), replaced=(("stage/pod/ready.yaml", "Stage", "Other"),))
+
+    build([part], lambda _: None)
+
+    assert Path(f"{calls}.built").read_text() == "kind: Other\n"
+    assert (folder / "module" / "stage" / "pod" / "ready.yaml").read_text() == "kind: Stage\n"
+    assert "mod edit -replace=sigs.k8s.io/kwok=./module" in Path(f"{calls}.mod").read_text()
+    assert not (part.built / "source").exists()
+
+
+def test_what_is_not_there_to_be_replaced_is_named(folder: Path) -> None:
+    put_go(folder)
+    part = replace(a_part(), replaced=(("stage/pod/ready.yaml", "Node", "Other"),))
+
+    with pytest.raises(
+        FixConfiguration, match=r"kwok v[\d.]+: stage/pod/ready\.yaml of its module holds no Node; mend"
+    ):
+        build([part], lambda _: None)
 
 
 def test_two_that_build_at_once_build_it_once(folder: Path) -> None:
