@@ -25,6 +25,8 @@ PATCHES = {
     "json": "application/json-patch+json",
     "apply": "application/apply-patch+yaml",
 }
+PATIENCE_SECONDS = 60.0
+"""How long the `wait`s wait: far longer than anything takes, on a machine that builds something else beside."""
 DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 
@@ -210,7 +212,12 @@ class Admin:
         return dict(self.request("POST", "/apis/authentication.k8s.io/v1/tokenreviews", body)["status"])
 
     def wait(
-        self, kind: str, name: str, done: Callable[[Object], bool], namespace: str = "", seconds: float = 30.0
+        self,
+        kind: str,
+        name: str,
+        done: Callable[[Object], bool],
+        namespace: str = "",
+        seconds: float = PATIENCE_SECONDS,
     ) -> Object:
         """The object once `done` says so; GiveUp after so long, with its status as last seen."""
         end = time.monotonic() + seconds
@@ -223,7 +230,7 @@ class Admin:
                 raise GiveUp(f"{kind} {name}: not as waited for within {seconds:.0f} s; last seen: {seen}")
             time.sleep(0.05)
 
-    def wait_gone(self, kind: str, name: str, namespace: str = "", seconds: float = 30.0) -> None:
+    def wait_gone(self, kind: str, name: str, namespace: str = "", seconds: float = PATIENCE_SECONDS) -> None:
         """Until there is none of that name."""
         self.wait_list(kind, lambda found: not found, namespace, fields=f"metadata.name={name}", seconds=seconds)
 
@@ -234,7 +241,7 @@ class Admin:
         namespace: str = "",
         labels: str = "",
         fields: str = "",
-        seconds: float = 30.0,
+        seconds: float = PATIENCE_SECONDS,
     ) -> Objects:
         """The objects once `done` says so; GiveUp after so long, with their names and phases as last seen."""
         end = time.monotonic() + seconds

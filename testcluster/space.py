@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from testcluster.admin import Admin, Object
+from testcluster.admin import PATIENCE_SECONDS, Admin, Object
 from testcluster.control_plane import ControlPlane
 from testcluster.objects import gpu_node, indexed_job, namespace
 
@@ -21,7 +21,7 @@ class Space:
     _nodes: int = field(default=0, repr=False)
 
     @classmethod
-    def open(cls, plane: ControlPlane, seconds: float = 30.0) -> "Space":
+    def open(cls, plane: ControlPlane, seconds: float = PATIENCE_SECONDS) -> "Space":
         """A fresh namespace, ready for pods."""
         space = cls(plane, f"test-{uuid4().hex[:10]}")
         space.admin.create(namespace(space.namespace))
@@ -39,7 +39,12 @@ class Space:
         return {OWNER_LABEL: self.namespace}
 
     def add_nodes(
-        self, count: int, gpus: int = 8, racks: int = 0, labels: Mapping[str, str] | None = None, seconds: float = 30.0
+        self,
+        count: int,
+        gpus: int = 8,
+        racks: int = 0,
+        labels: Mapping[str, str] | None = None,
+        seconds: float = PATIENCE_SECONDS,
     ) -> list[str]:
         """So many GPU nodes, Ready; their names. `racks`: spread over so many, `rack-0` and on."""
         first, self._nodes = self._nodes, self._nodes + count
@@ -53,13 +58,13 @@ class Space:
         return names
 
     def run_job(
-        self, name: str = "train", pods: int = 4, gpus: int = 8, seconds: float = 30.0, **more: Any
+        self, name: str = "train", pods: int = 4, gpus: int = 8, seconds: float = PATIENCE_SECONDS, **more: Any
     ) -> list[Object]:
         """An Indexed Job on this space's nodes; its pods, all Running, by completion index."""
         self.admin.create(indexed_job(name, self.namespace, pods, gpus, nodeSelector=self.selector, **more))
         return self.running(f"batch.kubernetes.io/job-name={name}", pods, seconds)
 
-    def running(self, labels: str, pods: int, seconds: float = 30.0) -> list[Object]:
+    def running(self, labels: str, pods: int, seconds: float = PATIENCE_SECONDS) -> list[Object]:
         """The pods of these labels once so many of them run and none is ending, by completion index."""
 
         def alive(found: list[Object]) -> list[Object]:
