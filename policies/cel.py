@@ -54,6 +54,21 @@ class Judgement(msgspec.Struct, frozen=True):
     problem: str = ""
 
 
+class Given:
+    """Values for many conditions: what the library makes of them is made once."""
+
+    def __init__(self, values: Mapping[str, Plain]) -> None:
+        self._values = dict(values)
+        self._env: cel.Env | None = None
+        self._activation: cel.Activation | None = None
+
+    def for_(self, env: cel.Env) -> cel.Activation:
+        """For the conditions of one environment. RuntimeError for values of the wrong type."""
+        if self._activation is None or self._env is not env:
+            self._env, self._activation = env, env.Activation(self._values)
+        return self._activation
+
+
 class Condition:
     """A compiled condition. Safe to judge as often as one likes; it holds no state."""
 
@@ -62,10 +77,11 @@ class Condition:
         self._expression = expression
         self.text = text
 
-    def judge(self, values: Mapping[str, Plain]) -> Judgement:
+    def judge(self, values: "Mapping[str, Plain] | Given") -> Judgement:
         """Whether it holds for these values, which must name every declared variable. Never raises."""
         try:
-            value = self._expression.eval(self._env.Activation(dict(values)))
+            given = values if isinstance(values, Given) else Given(values)
+            value = self._expression.eval(given.for_(self._env))
         except RuntimeError as error:  # the library's own limit of 10,000 iterations, and wrong values
             return Judgement(holds=False, problem=_clean(str(error)))
         plain = value.plain_value()

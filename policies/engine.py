@@ -17,7 +17,7 @@ from detectors.model import Finding, Incident, IncidentState, Inventory
 from policies.agenda import Agenda
 from policies.around import Around, Crowds, Where
 from policies.attempt import Attempt, attempt_at
-from policies.cel import Plain
+from policies.cel import Given, Plain
 from policies.cluster_view import ClusterView, Place, Taken
 from policies.explain import Explained, rule_words
 from policies.facts import Facts, gather
@@ -34,7 +34,7 @@ from policies.undo import UndoBook
 
 REMEMBERED = 10_000
 """Resolved incidents whose last decision is kept, so that nothing is decided twice. The oldest are forgotten."""
-MOST_AGAIN = 500
+MOST_AGAIN = 200
 """Incidents decided again by themselves in one tick; the others have their turn in the next ones."""
 AGAIN_SECONDS = 10
 """A guard's no is asked again after so long."""
@@ -412,7 +412,7 @@ class PolicyEngine:
         return self._taken[1]
 
     def _matching(self, facts: Facts, view: ClusterView | None) -> tuple[Rule | None, list[tuple[str, str]]]:
-        values = self._values(facts, view)
+        values = Given(self._values(facts, view))
         problems: list[tuple[str, str]] = []
         for compiled in self._policy.rules:
             rule = compiled.rule

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from policies.cel import Plain
+from policies.cel import Given, Plain
 from policies.facts import Facts
 from policies.model import GuardWord, Mode, Verdict
 from policies.plan import Plan
@@ -41,11 +41,12 @@ class Explained(msgspec.Struct, frozen=True):
 
 def rule_words(rules: Sequence[Compiled], facts: Facts, values: Mapping[str, Plain]) -> list[RuleWord]:
     """What each rule says, in the order in which they are asked; also those that are not reached any more."""
+    given = Given(values)
     words: list[RuleWord] = []
     first = ""
     for compiled in rules:
         rule = compiled.rule
-        matches, reason = _word(compiled, facts, values)
+        matches, reason = _word(compiled, facts, given)
         decides = matches and not first
         if decides:
             first = rule.name
@@ -56,7 +57,7 @@ def rule_words(rules: Sequence[Compiled], facts: Facts, values: Mapping[str, Pla
     return words
 
 
-def _word(compiled: Compiled, facts: Facts, values: Mapping[str, Plain]) -> tuple[bool, str]:
+def _word(compiled: Compiled, facts: Facts, values: Given) -> tuple[bool, str]:
     rule, kind = compiled.rule, facts.incident.kind
     if rule.kinds and kind not in rule.kinds:
         return False, f"is not about {kind.value} (kinds: {', '.join(one.value for one in rule.kinds)})"
