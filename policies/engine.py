@@ -29,6 +29,7 @@ from policies.plan import Plan, StepKind
 from policies.planner import CanRestart, any_gang
 from policies.rules import Compiled, Policy, Rule
 from policies.sentences import sentence, what
+from policies.succession import held_up
 from policies.under_way import UnderWay, pending_of
 from policies.undo import UndoBook
 
@@ -210,7 +211,9 @@ class PolicyEngine:
                 return ""
             if last.plan is None or last.plan.digest != plan.digest:
                 return f"decision {last.id} has taken its place: {last.reason}"
-            return "" if last.verdict in (Verdict.DO, Verdict.ASK) else f"decision {last.id}: {last.reason}"
+            if last.verdict in (Verdict.DO, Verdict.ASK) or held_up(last):
+                return ""
+            return f"decision {last.id}: {last.reason}"
 
     def explain(self, incident: Incident, findings: Sequence[Finding], inventory: Inventory, now_ns: int) -> Explained:
         """Every rule's word on an incident, and what each guard says now. Decides and changes nothing."""

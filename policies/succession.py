@@ -7,13 +7,15 @@ from collections.abc import Sequence
 
 import msgspec
 
-from policies.executor import entry_for, undo_of
+from policies.executor import PASSING, entry_for, undo_of
 from policies.journal import OVER, PlanEntry, PlanState
 from policies.model import Decision, Verdict
 from policies.plan import Plan, Step, StepKind, Target
 
 UNDO_STANDS_NS = 7 * 86_400 * 1_000_000_000
 """How long a proposed undo waits for a person."""
+HOLDING = frozenset({"G1", "G2"})
+"""Their no makes an ask or an audit of a decision, never a refusal."""
 _NOT_BEGUN = frozenset({PlanState.AWAITING, PlanState.READY})
 
 
@@ -32,6 +34,9 @@ def follow(decision: Decision, held: Sequence[PlanEntry]) -> list[Change]:
     """The writes that a decision comes to. `held`: every plan of its incident, over or not, undoing ones too."""
     wanted = decision.plan if decision.verdict in (Verdict.DO, Verdict.ASK) else None
     wanted = wanted if wanted is not None and wanted.steps else None
+    if wanted is None and held_up(decision):
+        waits = decision.plan.id if decision.plan is not None else ""
+        held = [entry for entry in held if entry.plan.id != waits]
     state = PlanState.READY if decision.verdict is Verdict.DO else PlanState.AWAITING
     if decision.plan is not None and decision.plan.undoes:
         return _follow_undo(decision, wanted, state, held)
@@ -53,6 +58,14 @@ def follow(decision: Decision, held: Sequence[PlanEntry]) -> list[Change]:
     if wanted is not None and not there:
         changes.append(Change(entry_for(wanted, state), "plan", _steps_words(wanted), new=True))
     return changes
+
+
+def held_up(decision: Decision) -> bool:
+    """Whether only guards whose no may lift by itself refuse it: its plan waits, and keeps its approval."""
+    if decision.verdict is not Verdict.REFUSED or decision.plan is None:
+        return False
+    against = {word.guard for word in decision.guards if not word.allows}
+    return bool(against - HOLDING) and against - HOLDING <= PASSING
 
 
 def _follow_undo(decision: Decision, wanted: Plan | None, state: PlanState, held: Sequence[PlanEntry]) -> list[Change]:

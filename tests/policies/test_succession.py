@@ -9,7 +9,7 @@ from executor_world import NOW, SECOND, job, node, plan
 from collectors.model import Origin
 from policies.executor import entry_for, undo_of
 from policies.journal import Approval, PlanEntry, PlanState, StepEntry, StepState
-from policies.model import Decision, Mode, Verdict
+from policies.model import Decision, GuardWord, Mode, Verdict
 from policies.plan import Plan, Step, StepKind
 from policies.succession import follow
 
@@ -85,6 +85,27 @@ def test_the_same_names_with_other_uids_are_another_plan() -> None:
     (lapse, _) = follow(decision(Verdict.ASK, new), [entry(old, PlanState.AWAITING)])
 
     assert lapse.detail.endswith("another object bears the same name now")
+
+
+@pytest.mark.parametrize("state", [PlanState.AWAITING, PlanState.READY])
+@pytest.mark.parametrize(
+    ("guards", "stays"),
+    [
+        pytest.param(["G21"], True, id="another-leads"),
+        pytest.param(["G1", "G20", "G9"], True, id="paused-and-too-fast"),
+        pytest.param(["G9", "G3"], False, id="opted-out-too"),
+    ],
+)
+def test_a_plan_that_is_only_held_up_keeps_its_place_and_its_approval(
+    state: PlanState, guards: list[str], stays: bool
+) -> None:
+    """After a restart, say, while the old lease lapses."""
+    made = plan(CORDON)
+    words = tuple(GuardWord(guard, False, "no") for guard in guards)
+
+    changes = follow(decision(Verdict.REFUSED, made, guards=words), [entry(made, state)])
+
+    assert (changes == []) is stays
 
 
 def test_a_plan_lapses_when_nothing_is_to_be_done_any_more() -> None:
