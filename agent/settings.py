@@ -259,6 +259,37 @@ class ActionsSettings(_Group, frozen=True):
     """Audit entries are kept so long, days, then go behind a checkpoint; 0: for good."""
 
 
+class StepsSettings(_Group, frozen=True):
+    """How single steps against the cluster are carried out. docs/actions.md explains."""
+
+    evict_at_once: Annotated[int, Meta(ge=1, le=1000)] = 10
+    """Pods of one drain that may be ending at the same time."""
+    drain_seconds: Seconds = 600.0
+    """A drain that takes longer fails, and says which pods and budgets stood in its way, seconds."""
+    end_margin_seconds: Seconds = 60.0
+    """A pod that is still there so long after its grace period does not end, seconds."""
+    checkpoint_seconds: Seconds = 300.0
+    """The longest wait for a job's word that it has saved, seconds, where a plan names none."""
+    suspend_seconds: Seconds = 600.0
+    """A suspended gang whose pods are not gone by then is resumed all the same, seconds."""
+    start_seconds: Seconds = 900.0
+    """A restarted gang that is not whole by then is told of, seconds."""
+    reset_seconds: Seconds = 900.0
+    """The longest wait for the end of a GPU reset, seconds."""
+    reboot_seconds: Seconds = 1800.0
+    """The longest wait for a node to come back with another boot id, seconds."""
+    reset_gpu: str = ""
+    """Template of GPU resets: `job`, `janitor`, or a file; empty: a reset waits for a person."""
+    reboot_node: str = ""
+    """Template of reboots: likewise."""
+    image: str = ""
+    """`${image}` of templates: an image with a shell and nsenter."""
+    namespace: str = ""
+    """`${namespace}` of templates: where their Jobs run."""
+    unproven: tuple[str, ...] = ()
+    """Kinds of jobs to restart though no running controller of theirs was tried: `PyTorchJob`, `RayJob`, ..."""
+
+
 class Settings(_Group, frozen=True):
     """All of them."""
 
@@ -272,6 +303,7 @@ class Settings(_Group, frozen=True):
     inventory: InventorySettings = InventorySettings()
     cluster: ClusterSettings = ClusterSettings()
     actions: ActionsSettings = ActionsSettings()
+    steps: StepsSettings = StepsSettings()
 
 
 def load_settings(path: Path | None) -> Settings:

@@ -161,9 +161,11 @@ class Actions:
         )
         self.lead = lease
         if cluster is None:
+            from agent.actions.step_settings import act_settings
             from policies.cluster.steps import ClusterSteps
 
-            cluster = ClusterSteps(kube_client(self._settings.inventory, environment, fence=lease.check))
+            client = kube_client(self._settings.inventory, environment, fence=lease.check)
+            cluster = ClusterSteps(client, act_settings(self._settings))
         judging = Judging(self.engines, view, clock)
         self.executor = Executor(
             self.journal,

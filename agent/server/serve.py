@@ -167,7 +167,14 @@ def run(
                 clock=clock,
                 timer=time.perf_counter,
                 make_watch=make_watch
-                or watch_maker(store, feed, as_live=as_live, policy=policy, mode=settings.policy.mode),
+                or watch_maker(
+                    store,
+                    feed,
+                    as_live=as_live,
+                    policy=policy,
+                    mode=settings.policy.mode,
+                    unproven=settings.steps.unproven,
+                ),
                 routes=routes,
                 policy=policy,
                 cluster=cluster,

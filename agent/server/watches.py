@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from agent.inventory.feed import InventoryFeed
 from agent.learning import BackgroundFits
@@ -24,12 +25,13 @@ def watch_maker(
     as_live: frozenset[Origin] = LIVE_ONLY,
     policy: PolicyFile | None = None,
     mode: Mode = Mode.AUDIT,
+    unproven: tuple[str, ...] = (),
 ) -> Callable[[Origin, str], Watching]:
     """For `Spaces`. What is not live begins empty: it is played from its beginning.
 
     `feed` tells the live watch over its cluster what file and Kubernetes API know, and has the view of that cluster
     which guards ask; `as_live`: origins taken for live. `policy` in `mode` decides what is taken for live; the rest is
-    decided by it in audit.
+    decided by it in audit. `unproven`: kinds of jobs that are restarted by contract only.
     """
 
     def make(origin: Origin, cluster: str) -> Watch:
@@ -44,7 +46,7 @@ def watch_maker(
             as_live=as_live,
             policy=policy.policy if policy is not None else None,
             mode=mode,
-            can_restart=can_restart,
+            can_restart=partial(can_restart, switched_on=unproven),
         )
         if live:
             try:

@@ -1,4 +1,4 @@
-"""What an operator may set about carrying steps out. A step's own `arguments` go before these."""
+"""What an operator may set about carrying steps out (`steps.*` of the agent's settings), as the rooms take it."""
 
 import msgspec
 
@@ -6,7 +6,7 @@ from policies.cluster.template import Template
 
 
 class ActSettings(msgspec.Struct, frozen=True, omit_defaults=True):
-    """All have defaults; docs/actions.md has the same table."""
+    """All have defaults. A step's own `arguments` go before these."""
 
     evict_at_once: int = 10
     """Pods of one drain that may be ending at the same time."""
@@ -28,6 +28,8 @@ class ActSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """`${image}` of templates."""
     namespace: str = ""
     """`${namespace}` of templates: where their Jobs run."""
+    gpu_resources: tuple[str, ...] = ("nvidia.com/gpu", "nvidia.com/mig-")
+    """Resources that are GPUs; one that ends in `-` stands for all that begin so."""
     unproven: tuple[str, ...] = ()
     """Kinds of jobs that are restarted though no running controller has been tried: PyTorchJob, RayJob, Job.volcano
     and others; docs/actions.md has all."""

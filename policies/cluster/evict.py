@@ -94,9 +94,9 @@ def _look_over(look: Look) -> _Found:
     if only not in ONLY:
         raise GiveUp(f"{look.plan.id} step {look.index}: only={only!r} must be one of {', '.join(ONLY)}")
     uids = set(filter(None, look.text("pods").split(",")))
-    found = _Found()
+    gpus, found = look.settings.gpu_resources, _Found()
     for pod in pods_.pods_on(look.client, look.step.target.name):
-        if (uids and pods_.uid(pod) not in uids) or (only == "gpus" and not pods_.holds_gpus(pod)):
+        if (uids and pods_.uid(pod) not in uids) or (only == "gpus" and not pods_.holds_gpus(pod, gpus)):
             continue
         if pods_.is_over(pod) and pods_.is_ending(pod):
             continue  # its containers have ended, and the object is about to go

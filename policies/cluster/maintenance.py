@@ -28,10 +28,11 @@ def in_use(look: Look, node: Json) -> str:
     if not is_cordoned(node):
         return f"{look.step.target} is not cordoned: a new pod could come while it is worked on"
     uids = set(filter(None, look.text("pods").split(",")))
+    gpus = look.settings.gpu_resources
     busy = [
         pod
         for pod in pods_.pods_on(look.client, look.step.target.name)
-        if pods_.holds_gpus(pod) and not pods_.is_over(pod) and (not uids or pods_.uid(pod) in uids)
+        if pods_.holds_gpus(pod, gpus) and not pods_.is_over(pod) and (not uids or pods_.uid(pod) in uids)
     ]
     return f"{look.step.target}: pods with GPUs still run there: {pods_.names(busy)}; evict them first" if busy else ""
 

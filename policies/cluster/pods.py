@@ -1,5 +1,6 @@
 """Pods of a node as a drain sees them: which it evicts, and why it leaves the others."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from policies.cluster.client import Json, KubeClient, path_of
@@ -8,8 +9,6 @@ from policies.cluster_view import PROTECTED
 
 MIRROR = "kubernetes.io/config.mirror"
 """Annotation of a static pod's image in the API: the kubelet would only make it anew."""
-GPU_RESOURCES = ("nvidia.com/gpu", "nvidia.com/mig-", "amd.com/gpu")
-"""Extended resources that are GPUs, or parts of one, by how their names begin."""
 MOST_NAMES = 5
 """So many are named in a sentence."""
 
@@ -41,12 +40,13 @@ def names(pods: list[Json]) -> str:
     return ", ".join(name(pod) for pod in pods[:MOST_NAMES]) + more
 
 
-def holds_gpus(pod: Json) -> bool:
-    """Whether a container asks for GPUs, or the pod has resource claims (which may be GPUs)."""
+def holds_gpus(pod: Json, resources: Sequence[str]) -> bool:
+    """Whether a container asks for one of these, or the pod has resource claims (which may be GPUs)."""
     spec = pod.get("spec", {})
     containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
     asked = [key for one in containers for key in ((one.get("resources") or {}).get("limits") or {})]
-    return any(key.startswith(GPU_RESOURCES) for key in asked) or bool(spec.get("resourceClaims"))
+    found = any(key == one or (one.endswith("-") and key.startswith(one)) for key in asked for one in resources)
+    return found or bool(spec.get("resourceClaims"))
 
 
 def is_over(pod: Json) -> bool:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from collectors.errors import FixConfiguration
 from policies.cluster import client as door
+from policies.cluster.act_settings import ActSettings
 from policies.cluster.jobs import unproven
 from policies.cluster.jobs.batch_job import BATCH_JOB, wanted
 from policies.cluster.jobs.gang import SUSPEND, Switch
@@ -185,7 +186,7 @@ def test_which_pods_a_drain_leaves(pod: Any, why: str) -> None:
     ],
 )
 def test_which_pods_hold_gpus(spec: Any, holds: bool) -> None:
-    assert holds_gpus({"metadata": {}, "spec": spec}) is holds
+    assert holds_gpus({"metadata": {}, "spec": spec}, ActSettings().gpu_resources) is holds
 
 
 def test_a_pod_s_delay_is_counted_by_the_api_server_s_clock() -> None:

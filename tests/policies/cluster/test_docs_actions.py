@@ -12,7 +12,7 @@ from policies.cluster.needs import NEEDS, TEMPLATE_NEEDS, UNPROVEN_NEEDS
 from policies.cluster.own_key import annotation_of
 from policies.cluster.restart_job import TURNS, UNPROVEN_TURNS
 from policies.cluster.template import Template
-from policies.cluster.template_files import FOLDER
+from policies.cluster.template_files import FOLDER, STEPS
 from policies.cluster_view import CHECKPOINT, OWN_CORDON, SNOOZE
 from policies.plan import UNDO, StepKind
 
@@ -36,14 +36,16 @@ def test_every_kind_of_step_stands_there_with_its_undo() -> None:
     assert shown == {kind.value: UNDO[kind].value if kind in UNDO else "none" for kind in StepKind}
 
 
-def test_every_setting_stands_there_with_its_default() -> None:
-    shown = {words(name)[0]: default for name, default, _ in table("Settings")}
-    defaults = msgspec.structs.asdict(ActSettings())
+def examples() -> list[str]:
+    return re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 
-    assert shown == {
-        name: f"{value:g}" if isinstance(value, int | float) else "none" for name, value in defaults.items()
-    }
-    assert act_settings.__doc__ is not None
+
+def test_the_settings_on_the_page_are_settings() -> None:
+    (example,) = [text for text in examples() if text.startswith("steps:")]
+    steps = msgspec.yaml.decode(example)["steps"]
+
+    assert set(steps) <= {*ActSettings.__struct_fields__, *(kind.value for kind in STEPS)}
+    assert steps["unproven"] == ["PyTorchJob"]
 
 
 def test_every_right_stands_there_once() -> None:
@@ -72,7 +74,7 @@ def test_every_kind_of_job_stands_there_with_whether_it_was_tried() -> None:
 
 
 def test_the_template_on_the_page_is_the_one_that_comes_with_us() -> None:
-    (example,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    (example,) = [text for text in examples() if text.startswith("plural:")]
     shipped = (FOLDER / "reset_gpu.janitor.yaml").read_bytes()
 
     assert msgspec.yaml.decode(example, type=Template) == msgspec.yaml.decode(shipped, type=Template)
