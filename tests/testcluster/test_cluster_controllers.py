@@ -1,5 +1,8 @@
 """Controllers of training workloads run beside the control plane, as their own modules have them."""
 
+from contextlib import suppress
+from pathlib import Path
+
 import pytest
 
 from collectors.errors import FixConfiguration
@@ -83,6 +86,28 @@ def test_a_controller_that_is_stopped_refuses_nothing_any_more(own_control_plane
     plane.admin.create(workloads.job_set("gang", "default"))
 
     assert plane.admin.get("JobSet", "gang", "default").get("status") is None
+
+
+def listeners(pid: int) -> list[str]:
+    """Addresses, as hexadecimal digits, at which a process listens for TCP."""
+    inodes = set()
+    for handle in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            inodes.add(str(handle.readlink()).removeprefix("socket:[").removesuffix("]"))
+    rows = [
+        line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/{pid}/net/{name}").read_text().splitlines()
+    ]
+    return [row[1].partition(":")[0] for row in rows if row[3] == "0A" and row[9] in inodes]
+
+
+def test_nothing_listens_beyond_loopback(control_plane: ControlPlane) -> None:
+    control_plane.start_controller("jobset")
+    pids = {name: part.pid for name, part in control_plane.components.items() if part.pid is not None}
+
+    found = {name: listeners(pid) for name, pid in pids.items()}
+
+    assert {address for addresses in found.values() for address in addresses} == {"0100007F"}
+    assert {name for name, addresses in found.items() if addresses} >= {"kube-apiserver", "jobset"}
 
 
 def test_an_unknown_controller_is_named(control_plane: ControlPlane) -> None:
