@@ -136,7 +136,7 @@ class _Go:
         if done.returncode != 0:
             raise RetryLater(
                 f"{self.part.title}: `go {verb}` failed, its own words stand above; the first time it needs a Go "
-                f"module proxy (GOPROXY), always about 3 GB of disk for Go's caches and 3 GB of memory"
+                f"module proxy (GOPROXY), always up to 8 GB of disk for Go's caches and 3 GB of memory"
             )
         return done.stdout
 
