@@ -63,10 +63,16 @@ class _Process:
 class FleetCollectors:
     """The collectors of some nodes; index `i` is the place of a node in `nodes`."""
 
-    def __init__(self, nodes: list[Node], plan: SamplingPlan, facts: Callable[[int], tuple[SubjectFacts, ...]]) -> None:
+    def __init__(
+        self,
+        nodes: list[Node],
+        plan: SamplingPlan,
+        facts: Callable[[int], tuple[SubjectFacts, ...]],
+        origin: Origin = Origin.REPLAY,
+    ) -> None:
         """`facts(i)`: what node i's sources know now; asked at its looks after `changed(i)`."""
         cards = len(nodes[0].cards) if nodes else 0
-        self._plan, self._facts = plan, facts
+        self._plan, self._facts, self._origin = plan, facts, origin
         self._all = [_Process(n, tuple(c.subject for c in n.cards), n.boot_id) for n in nodes]
         self._suspicion = FleetSuspicion(
             len(nodes), cards, plan.suspicion_seconds, p.SLOWDOWN_CELSIUS, float(p.CARD_BYTES)
@@ -246,7 +252,7 @@ class FleetCollectors:
         process.sequence += 1
         return Batch(
             version=WIRE_VERSION,
-            origin=Origin.REPLAY,
+            origin=self._origin,
             node=process.node.subject,
             boot_id=process.boot_id,
             spool_id=process.node.spool_id,

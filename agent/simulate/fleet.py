@@ -23,6 +23,8 @@ class Card:
     job: str = ""
     """Id of the job whose pod holds it; `rank` belongs to it."""
     rank: int = -1
+    holder: dict[str, str] = field(default_factory=dict)
+    """What the collector finds out about the process on it beside job and rank: `pod_uid`, `namespace`, `pod` ..."""
 
 
 @dataclass(slots=True)

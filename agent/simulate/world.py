@@ -13,7 +13,7 @@ from agent.simulate.cards import NS, Cards
 from agent.simulate.collectors import FleetCollectors
 from agent.simulate.fleet import Card, Fleet, Node
 from collectors.kernel_log import KernelLogParser
-from collectors.model import Batch, Event, EventKind, EventSource, Subject, SubjectFacts
+from collectors.model import Batch, Event, EventKind, EventSource, Origin, Subject, SubjectFacts
 from collectors.sampling.plan import SamplingPlan
 from collectors.training_log import TrainingLogParser
 
@@ -27,8 +27,16 @@ UPTIME_SECONDS = 86_400
 class World:
     """One cluster. Everything happens through `at`; `now_ns` is Unix ns."""
 
-    def __init__(self, fleet: Fleet, start_ns: int, end_ns: int, rng: np.random.Generator, folder: Path | None) -> None:
-        """`folder`: where logs are written; None keeps none."""
+    def __init__(
+        self,
+        fleet: Fleet,
+        start_ns: int,
+        end_ns: int,
+        rng: np.random.Generator,
+        folder: Path | None,
+        origin: Origin = Origin.REPLAY,
+    ) -> None:
+        """`folder`: where logs are written; None keeps none. `origin`: of all batches."""
         self.fleet, self.start_ns, self.end_ns, self.now_ns = fleet, start_ns, end_ns, start_ns
         self.rng = rng
         self.cards = Cards(len(fleet.nodes), fleet.gpus_per_node, start_ns, np.random.default_rng(rng.integers(2**63)))
@@ -47,7 +55,7 @@ class World:
         self._starting: list[int] = []
         plan = SamplingPlan()
         self.collectors = [
-            FleetCollectors(fleet.nodes[q::GROUPS], plan, self.facts_of(q)) if fleet.nodes[q::GROUPS] else None
+            FleetCollectors(fleet.nodes[q::GROUPS], plan, self.facts_of(q), origin) if fleet.nodes[q::GROUPS] else None
             for q in range(GROUPS)
         ]
 
@@ -209,7 +217,7 @@ class World:
     def _facts(self, node: Node) -> tuple[SubjectFacts, ...]:
         told = [SubjectFacts(node.subject, node.name, None, {"driver": p.DRIVER})]
         for card in node.cards:
-            placed = {"job": card.job, "rank": str(card.rank)} if card.job else {}
+            placed = {"job": card.job, "rank": str(card.rank), **card.holder} if card.job else {}
             attributes = card.facts.attributes | placed
             told.append(SubjectFacts(card.subject, card.facts.name, card.facts.node, attributes))
         ids = dict.fromkeys(card.job for card in node.cards if card.job)
@@ -221,6 +229,6 @@ class World:
         path = self._folder / folder / name
         file = self._files.get(path)
         if file is None:
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             file = self._files[path] = path.open("w", encoding="utf-8")
         file.write(line + "\n")

@@ -212,6 +212,9 @@ class Judge:
         nobody = np.zeros(0, np.int64)
         spin, still, low, work = (category == k for k in (SPIN, STILL, LOW, WORK))
         steps = _progress(rhythm, start_ns)
+        if spin.any() and (habits.last_ns[ranks] < habits.window_start_ns[ranks][spin].max())[~spin].any():
+            # last seen before the others began to wait (its card is lost, its driver hangs): it tells nothing of now
+            return Situation.UNKNOWN, start_ns, nobody, None
         # load in two looks, the newest ones among them: work that goes on, not the tail of what came before
         active = (habits.window_active[ranks] >= 2) & habits.window_stirs[ranks]
         slow = (habits.window_load_max[ranks] < FULL_SPEED_L).all()
