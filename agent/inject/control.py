@@ -67,7 +67,8 @@ def ask(path: Path, request: Request) -> Laid:
             answer = _line(connection)
         except (FileNotFoundError, ConnectionRefusedError):
             raise RetryLater(
-                f"no fleet listens at {path}: start one with `make cluster` (docs/inject.md), or name its folder with --fleet"
+                f"no fleet listens at {path}: start one with `make cluster`, or name its folder with --fleet; "
+                "docs/inject.md has more"
             ) from None
         except OSError as error:
             raise RetryLater(f"the fleet at {path}: {error.strerror or error}; ask again") from None

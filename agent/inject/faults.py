@@ -31,15 +31,16 @@ _ALL = (
     Injectable(
         "xid-48",
         "An uncorrectable memory error.",
-        "kernel log: Xids 48 and 63; NVML: uncorrectable errors and remapped rows count up, a remap is pending; training "
-        "log: CUDA error and traceback of the rank, which dies; the launcher ends the others",
+        "kernel log: Xids 48 and 63; NVML: uncorrectable errors and remapped rows count up, a remap is pending; "
+        "training log: CUDA error and traceback of the rank, which dies; the launcher ends the others",
         "gpu",
         also="ecc-uncorrectable",
     ),
     Injectable(
         "xid-74",
         "An NVLink between two cards has failed.",
-        "kernel log: Xid 74 of both cards and SXid 20034 of the switch; the rank hangs in a collective until the time-out",
+        "kernel log: Xid 74 of both cards and SXid 20034 of the switch; the rank hangs in a collective until the "
+        "time-out",
         "gpu",
     ),
     Injectable(
@@ -72,8 +73,8 @@ _ALL = (
     Injectable(
         "collective-hang",
         "A rank has stopped in its code.",
-        "NVML: its card is still, the others spin at 100 % with little power; training log: no steps, until it passes or "
-        "the time-out ends the job",
+        "NVML: its card is still, the others spin at 100 % with little power; training log: no steps, until it passes "
+        "or the time-out ends the job",
         "job",
         passes=40.0,
     ),
@@ -93,7 +94,8 @@ _ALL = (
     Injectable(
         "node-lost",
         "The node has lost its power.",
-        "its collector falls silent without a goodbye, Kubernetes: NotReady; its ranks are gone, the others wait for them",
+        "its collector falls silent without a goodbye, Kubernetes: NotReady; its ranks are gone, the others wait "
+        "for them",
         "node",
     ),
     Injectable(

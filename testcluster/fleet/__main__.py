@@ -21,9 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 ended as told, 1 could not be started (one line on standard error says why)."""
     parser = argparse.ArgumentParser(prog="python -m testcluster.fleet", description=__doc__)
     parser.add_argument("--url", required=True, help="of the API server, on loopback")
-    parser.add_argument(
-        "--token-file", required=True, type=Path, help="token that reads nodes and pods, and writes pod status"
-    )
+    parser.add_argument("--token-file", required=True, type=Path, help="token of a kubelet of all nodes")
     parser.add_argument("--ca-file", required=True, type=Path, help="CA of the API server")
     parser.add_argument("--cluster", default="default", help="as the agent's inventory.cluster has it")
     parser.add_argument("--agent", required=True, metavar="URL", help="the agent's address")
@@ -38,9 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(number, lambda *_: stop.set())
     try:
         if urlsplit(options.url).hostname not in LOOPBACK:
-            raise FixConfiguration(
-                f"--url {options.url}: not on loopback; a fleet plays on test clusters of this machine"
-            )
+            raise FixConfiguration(f"--url {options.url}: not on loopback; a fleet plays beside a test cluster only")
         settings = FleetSettings(
             KubeApi(options.url, options.token_file, options.ca_file),
             Admin(options.url, options.token_file.read_text().strip(), options.ca_file),

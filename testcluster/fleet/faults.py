@@ -98,9 +98,7 @@ def _check_settled(player: Player, node: str, job: ClusterJob | None) -> None:
     steady = (player.now_ns - job.settled_ns) / 1e9
     if steady < SETTLED_SECONDS:
         left = SETTLED_SECONDS - steady
-        raise GiveUp(
-            f"job {job.plan.name} has made steps for {steady:.0f} s, too short for a habit: again in {left:.0f} s"
-        )
+        raise GiveUp(f"job {job.plan.name} has made steps for {steady:.0f} s, no habit yet: again in {left:.0f} s")
 
 
 def _kernel(place: Place, code: int, gpu: int | None = None) -> None:

@@ -124,7 +124,5 @@ class Player:
         alive = [pod for pod in pods if self._by_name.get(pod.node) not in self.dark]
         gang.exited.update(pod.uid for pod in pods)
         gang.plays = tuple("" for _ in gang.plays)
-        self._tell(
-            f"job {job.plan.name}: its processes have ended; the containers of {len(alive)} pods exit with code 1"
-        )
+        self._tell(f"job {job.plan.name}: its processes have ended; {len(alive)} pods exit with code 1")
         self._exits(alive, 1)

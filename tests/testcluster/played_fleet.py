@@ -48,6 +48,7 @@ class PlayedFleet:
     @classmethod
     def of(cls, count: int = 6) -> "PlayedFleet":
         played: PlayedFleet
+        said: list[str] = []
 
         def exits(pods: Sequence[PodView], code: int) -> None:
             played.exits.append([pod.name for pod in pods])
@@ -56,8 +57,8 @@ class PlayedFleet:
 
         fleet, left_out = machines("test", nodes(count))
         assert left_out == []
-        player = Player(fleet, START_NS, exits=exits, tell=lambda line: played.said.append(line))
-        played = cls(player, Watch(Origin.TEST, "test", as_live=LIVE_ONLY | {Origin.TEST}))
+        player = Player(fleet, START_NS, exits=exits, tell=said.append)
+        played = cls(player, Watch(Origin.TEST, "test", as_live=LIVE_ONLY | {Origin.TEST}), said)
         return played
 
     def run_job(self, *names: str, attempt: int = 0) -> None:
