@@ -174,6 +174,7 @@ class Engine:
             self.book,
             out,
         )
+        self.presence.saw(frame, at, self.columns, out)
         for detector in self.looks:
             detector.look(view)
         self.joint.look(view)

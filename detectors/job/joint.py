@@ -70,8 +70,8 @@ class JointDetectors:
         time_ns = int(view.habits.last_ns[members].max())
         # a rank not heard for longer than the allowed lateness is unknown, not what it was
         heard = members[time_ns - view.habits.last_ns[members] <= 10_000_000_000]
-        silent = bool(view.habits.armed[members].sum() > view.habits.armed[heard].sum())
-        look = judge.look(heard, view.habits, rhythm, time_ns, silent=silent)
+        silent = np.setdiff1d(members, heard)
+        look = judge.look(heard, view.habits, rhythm, time_ns, silent=silent[view.habits.armed[silent]])
         for detector in self.detectors:
             detector.judge(view, index, look)
         open_somewhere = any(index in detector.open_jobs() for detector in self.detectors)

@@ -105,16 +105,27 @@ class Judge:
     _last: Situation = field(default=Situation.UNKNOWN)
     _pauses: Pauses = field(default_factory=Pauses)
 
-    def look(self, cols: Ints, habits: Habits, rhythm: Rhythm | None, time_ns: int, *, silent: bool = False) -> JobLook:
-        """`cols`: the job's GPUs that are heard; `silent`: there are others; `time_ns`: the instant of the newest
-        look."""
-        self.silent = silent
+    def look(
+        self,
+        cols: Ints,
+        habits: Habits,
+        rhythm: Rhythm | None,
+        time_ns: int,
+        *,
+        silent: Ints = np.zeros(0, np.int64),  # noqa: B008 - never written to
+    ) -> JobLook:
+        """`cols`: the job's GPUs that are heard; `silent`: those that had a habit and are heard no more; `time_ns`: the
+        instant of the newest look."""
+        self.silent = len(silent) > 0
         ranks = cols[habits.armed[cols]]
         if not len(ranks) and len(cols) and habits.free(cols).all():
             # their habits are forgotten (the job has left, or the agent came later), and no process is on the cards
             situation, since_ns, guilty, share = Situation.ENDED, time_ns, ranks, None
         else:
             situation, since_ns, guilty, share = self._judge(ranks, habits, rhythm, time_ns)
+            if situation is Situation.UNKNOWN and len(silent) and self._all_wait(ranks, habits, rhythm):
+                # everybody who can be seen waits: for whom, if not for those who cannot
+                situation, since_ns, guilty = Situation.HUNG, int(habits.window_start_ns[ranks].min()), silent
             others = cols[~habits.armed[cols]]
             # a rank that waits looks steady too: those without a habit must be unused, and steps be made
             if situation is Situation.WORKING and len(others):
@@ -167,6 +178,12 @@ class Judge:
             return Situation.SLOW_INPUT, first_ns, share
         return situation, since_ns, None
 
+    def _all_wait(self, ranks: Ints, habits: Habits, rhythm: Rhythm | None) -> bool:
+        """Whether each of these spins, and no step was made for as long."""
+        start_ns = int(habits.window_start_ns[ranks].min())
+        excused = start_ns < self.fresh_after_ns or (rhythm is not None and start_ns < rhythm.announced_end_ns)
+        return not excused and bool((habits.category[ranks] == SPIN).all()) and not _progress(rhythm, start_ns)
+
     def _judge(
         self, ranks: Ints, habits: Habits, rhythm: Rhythm | None, time_ns: int
     ) -> tuple[Situation, int, Ints, float | None]:
@@ -212,9 +229,6 @@ class Judge:
         nobody = np.zeros(0, np.int64)
         spin, still, low, work = (category == k for k in (SPIN, STILL, LOW, WORK))
         steps = _progress(rhythm, start_ns)
-        if spin.any() and (habits.last_ns[ranks] < habits.window_start_ns[ranks][spin].max())[~spin].any():
-            # last seen before the others began to wait (its card is lost, its driver hangs): it tells nothing of now
-            return Situation.UNKNOWN, start_ns, nobody, None
         # load in two looks, the newest ones among them: work that goes on, not the tail of what came before
         active = (habits.window_active[ranks] >= 2) & habits.window_stirs[ranks]
         slow = (habits.window_load_max[ranks] < FULL_SPEED_L).all()

@@ -49,13 +49,22 @@ class Case:
 
     def ranks(self, guilty: bool) -> int:
         """How many ranks are guilty, or wait for them."""
-        return len(self.look.guilty) if guilty else len(self.look.cols) - len(self.look.guilty)
+        return len(self.look.guilty) if guilty else int((~np.isin(self.look.cols, self.look.guilty)).sum())
+
+    @property
+    def unseen(self) -> bool:
+        """Whether the guilty ones give no reading at all."""
+        return bool(len(self.look.guilty)) and not np.isin(self.look.guilty, self.look.cols).any()
 
     def gpu_evidence(self) -> tuple[Evidence, ...]:
         """What the GPUs show: power and utilisation of the guilty and of the others."""
         look, said = self.look, []
         for guilty, whose in ((True, self.who()), (False, "the other ranks" if len(look.guilty) else "its GPUs")):
-            if self.ranks(guilty):
+            if guilty and self.unseen:
+                silent = max((look.time_ns - int(self.view.habits.last_ns[look.guilty].max())) / 1e9, 0.0)
+                text = f"{whose}: no reading for {silent:.0f} s"
+                said.append(Evidence(text, look.time_ns, "gpu_power_watts", source="collector"))
+            elif self.ranks(guilty):
                 watts, busy = self.mean(look.watts, guilty), self.mean(look.utilisation, guilty)
                 load = self.mean(look.load, guilty)
                 text = f"{whose}: {watts:.0f} W at {busy:.0%} utilisation, {max(load, 0):.0%} of the habitual load"

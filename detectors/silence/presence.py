@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from collectors.model import Batch, Subject, SubjectKind
 from detectors.book import Book
 from detectors.contract import Clearing, Opinions
+from detectors.frame import Columns, Frame, Ints
 from detectors.model import Finding, FindingKind, Inventory
 
 ENDED_BY_REBOOT = frozenset({FindingKind.XID, FindingKind.ECC_UNCORRECTABLE})
-"""These last until the card is reset, and a reboot resets it. A lost card must answer again (`gpu_returned`), and a
-row remap's flags are read."""
+"""These last until the card is reset, and a reboot resets it. A lost card must answer again (`gpu_returned`; after a
+reboot, of whose collector nothing was lost, a reading), and a row remap's flags are read."""
 
 
 @dataclass(slots=True)
@@ -19,6 +20,8 @@ class Presence:
     book: Book
     _boots: dict[Subject, str] = field(default_factory=dict)
     _rebooted: dict[Subject, None] = field(default_factory=dict)
+    _awaited: dict[Subject, None] = field(default_factory=dict)
+    """Lost cards of nodes that were rebooted since."""
     _generation: int = -1
 
     def heard(self, batch: Batch) -> None:
@@ -29,6 +32,16 @@ class Presence:
             if held is not None:
                 self._rebooted[batch.node] = None
 
+    def saw(self, frame: Frame, at: Ints, columns: Columns, out: Opinions) -> None:
+        """One frame; `at`: positions in it whose card gave a reading."""
+        if not self._awaited:
+            return
+        for column in frame.cols[at].tolist():
+            subject = columns.subjects[column]
+            if subject in self._awaited:
+                del self._awaited[subject]
+                out.clears(FindingKind.GPU_LOST, subject, "the card answers again after a reboot")
+
     def on_time(self, inventory: Inventory, out: Opinions) -> None:
         """Clear what is over."""
         rebooted, self._rebooted = self._rebooted, {}
@@ -38,6 +51,8 @@ class Presence:
             return
         for finding in self.book.open_findings():
             home = inventory.node_of(finding.subject)
+            if home in rebooted and finding.kind is FindingKind.GPU_LOST:
+                self._awaited[finding.subject] = None
             if home in rebooted and finding.kind in ENDED_BY_REBOOT:
                 out.said.append(_clearing(finding, "the node was rebooted"))
                 continue

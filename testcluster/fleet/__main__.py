@@ -8,12 +8,11 @@ import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from testcluster.admin import Admin
-
 from agent.cli.client import LOOPBACK, data_directory
 from agent.inventory.kube_api import KubeApi
 from collectors.errors import FixConfiguration, WatchError
 from collectors.sending.endpoint import Endpoint
+from testcluster.admin import Admin
 from testcluster.fleet.run import FleetSettings, RunningFleet
 
 

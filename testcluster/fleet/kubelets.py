@@ -9,11 +9,10 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from testcluster.admin import Admin, ApiError, Object
-from testcluster.commands import NOT_READY
-
 from collectors.errors import RetryLater, WatchError
 from policies.cluster_view import PodView
+from testcluster.admin import Admin, ApiError, Object
+from testcluster.commands import NOT_READY
 
 _log = logging.getLogger(__name__)
 

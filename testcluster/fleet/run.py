@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from testcluster.admin import Admin
 
 from agent.cluster.read import controller_of, node_view, pod_view
 from agent.inject.control import Laid, Request
@@ -27,6 +26,7 @@ from collectors.sending.delivery import Delivery
 from collectors.sending.endpoint import Endpoint
 from collectors.settings import SpoolSettings
 from policies.cluster_view import NodeView
+from testcluster.admin import Admin
 from testcluster.fleet.desk import Asked, Desk
 from testcluster.fleet.faults import lay
 from testcluster.fleet.kubelets import Kubelets

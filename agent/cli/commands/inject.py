@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         raise FixConfiguration("say FAULT and --node NAME; --list shows the faults, `watchstander nodes` the nodes")
     fault = known(args.fault)
     client = connect(args) if args.watch else None
-    before = {one["id"]: _mark(one) for one in _incidents(client)} if client is not None else {}
+    before = {one["id"]: one["resolved_ns"] for one in _incidents(client)} if client is not None else {}
     laid = ask(path, Request(fault, args.node, args.gpu, args.lasts))
     print(f"laid: {laid.said}", flush=True)
     if client is not None:
@@ -100,9 +100,9 @@ def follow(
     end = now() + seconds
     while True:
         for one in _incidents(client):
-            if before.get(one["id"]) == _mark(one):
-                continue
-            before[one["id"]] = _mark(one)
+            if one["resolved_ns"] is not None and before.get(one["id"], 0) == one["resolved_ns"]:
+                continue  # over, and told; an open one is asked for again, since a decision does not touch it
+            before[one["id"]] = one["resolved_ns"]
             detail = client.get(f"/v1/incidents/{one['id']}")
             for key, line in _lines(detail, laid.at_ns):
                 if key not in told:
@@ -120,29 +120,21 @@ def _incidents(client: AgentClient | None) -> list[dict[str, Any]]:
     return found
 
 
-def _mark(incident: dict[str, Any]) -> Any:
-    """What changes with it: an open incident is asked for again, since a decision does not touch it."""
-    return (incident["updated_ns"], incident["state"]) if incident["resolved_ns"] is not None else None
-
-
 def _lines(detail: dict[str, Any], since_ns: int) -> Iterator[tuple[str, str]]:
     from agent.api.words import plain
 
     incident = detail["incident"]
-    for finding in detail["findings"]:
-        if finding["opened_ns"] >= since_ns:
-            line = f"{_after(finding['opened_ns'], since_ns)}  finding   {finding['kind']}: {plain(finding['summary'])}"
-            yield finding["id"], line
-    yield (
-        f"{incident['id']} {incident['state']} {incident['kinds']}",
-        f"{_after(incident['updated_ns'], since_ns)}  incident  {incident['id']} {incident['state']}: "
-        f"{plain(incident['title'])}",
-    )
-    for decision in detail["decisions"]:
-        if decision["decided_ns"] >= since_ns:
-            verdict = decision["verdict"].replace("_", " ")
-            line = f"{_after(decision['decided_ns'], since_ns)}  decision  {verdict}: {plain(decision['reason'])}"
-            yield decision["id"], line
+    said = [
+        (one["id"], one["opened_ns"], f"finding   {one['kind']}: {plain(one['summary'])}") for one in detail["findings"]
+    ]
+    for one in detail["decisions"]:
+        verdict = one["verdict"].replace("_", " ")
+        said.append((one["id"], one["decided_ns"], f"decision  {verdict}: {plain(one['reason'])}"))
+    title = f"{incident['id']} {incident['state']}: {plain(incident['title'])}"
+    said.append((title, incident["updated_ns"], f"incident  {title}"))
+    for key, at_ns, line in sorted(said, key=lambda one: one[1]):
+        if at_ns >= since_ns:
+            yield key, f"{_after(at_ns, since_ns)}  {line}"
 
 
 def _after(time_ns: int, since_ns: int) -> str:

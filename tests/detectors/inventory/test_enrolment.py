@@ -87,12 +87,12 @@ class Fleet:
         source = EventSource.KERNEL_LOG if kind is EventKind.XID else EventSource.COLLECTOR
         return Event(kind, subject, self.now_ns - int(ago_s * S), source, values)
 
-    def pass_s(self, seconds: int, *, silent: frozenset[int] = frozenset()) -> None:
+    def pass_s(self, seconds: int, *, silent: frozenset[int] = frozenset(), boot: str = "boot") -> None:
         """All but the silent ones send every five seconds."""
         for _ in range(seconds // 5):
             for number in range(self.nodes):
                 if number not in silent:
-                    self.send(number)
+                    self.send(number, boot=boot)
             self.now_ns += 5 * S
             self.changes.add(self.watch.advance(self.now_ns))
 
@@ -183,6 +183,20 @@ def test_a_reboot_ends_what_lasts_until_the_card_is_reset() -> None:
 
     assert [(f.kind, f.cleared_because) for f in newest.values()] == [
         (FindingKind.ECC_UNCORRECTABLE, "the node was rebooted")
+    ]
+
+
+def test_a_lost_card_is_back_when_it_is_read_again_after_a_reboot() -> None:
+    fleet = Fleet(1)
+    fleet.pass_s(20)
+    fleet.send(0, fleet.event(EventKind.GPU_LOST, 0))
+    fleet.pass_s(20)  # it is read all the same: no word of its return, and no reboot
+    assert fleet.watch.engine.book.of_kind(FindingKind.GPU_LOST)
+    fleet.pass_s(20, boot="another")
+    newest = {finding.id: finding for finding in fleet.changes.findings}
+
+    assert [(f.kind, f.cleared_because) for f in newest.values()] == [
+        (FindingKind.GPU_LOST, "the card answers again after a reboot")
     ]
 
 

@@ -40,6 +40,28 @@ def test_ranks_that_spin_for_one_that_is_still_hang_and_the_still_one_is_named()
     assert {JOB} <= set(finding.related)
 
 
+def test_ranks_that_all_spin_wait_for_the_card_that_gives_no_reading_any_more() -> None:
+    fleet = quiet(steady()).set(**SPIN)
+    fleet.silent.add(3)
+    (finding,) = fleet.run(14).open(K.COLLECTIVE_HANG)
+    assert finding.subject == gpu(3)
+    assert "of which nothing is heard" in finding.summary
+    assert [e.text for e in finding.evidence][0] == "GPU 3 of node-a (rank 3): no reading for 10 s"
+
+
+@pytest.mark.parametrize("others", [SPIN, WORK], ids=["spin", "work"])
+def test_a_card_that_was_last_seen_working_before_the_others_changed_is_no_straggler(others: dict[str, float]) -> None:
+    fleet = quiet(steady()).set(**others)
+    fleet.silent.add(3)
+    assert fleet.run(9).kinds() == []
+
+
+def test_ranks_at_work_beside_a_card_that_gives_no_reading_do_not_hang() -> None:
+    fleet = steady()
+    fleet.silent.add(3)
+    assert K.COLLECTIVE_HANG not in fleet.run(60).kinds()
+
+
 def test_a_hang_clears_when_steps_are_made_again() -> None:
     fleet = quiet(steady()).set(**SPIN).set(3, **STILL).run(10)
     fleet.step_gap_s = 0.5
