@@ -128,8 +128,10 @@ class PolicyEngine:
                 return None
             last = self._last.get(incident.id)
             if last is not None and _essence(last) == _essence(decision):
-                return None
+                return None  # also a plan that has ended: it is not carried out again by itself
             self._remember(decision)
+            if decision.verdict is Verdict.DO and decision.plan is not None:
+                self._begin(decision.plan, facts)
             self.verdicts[decision.verdict.value] += 1
             return decision
 
@@ -334,8 +336,6 @@ class PolicyEngine:
             self._facts[incident] = (facts, rule)
             if verdict in (Verdict.DO, Verdict.ASK):
                 self._undo.note(attempt.plan)
-            if verdict is Verdict.DO:
-                self._begin(attempt.plan, facts)
         self._later(facts, rule, attempt)
 
     def _later(self, facts: Facts, rule: Rule, attempt: Attempt) -> None:
@@ -473,6 +473,8 @@ class PolicyEngine:
             last = self._last.get(incident)
             if failed and last is not None and last.plan is not None:
                 self._failed[last.plan.digest] = failed
+                if len(self._failed) > REMEMBERED:
+                    del self._failed[next(iter(self._failed))]
             if incident in self._open:
                 self._agenda.put(incident, now_ns)
 

@@ -155,6 +155,30 @@ def test_a_plan_that_failed_is_not_tried_again_by_itself() -> None:
     assert "the same plan failed before: a webhook says no" in fleet.decisions[-1].reason
 
 
+def test_a_plan_that_ended_without_a_trace_holds_up_nobody_and_is_not_decided_again() -> None:
+    # its one step had nothing to do: the node was closed already, so that the view shows nothing taken
+    fleet = World(policy(CORDON), cluster(), inventory(), obeys=False)
+    (first,) = fleet.tick(101, ecc("nvml", "kernel_log"))
+    fleet.engine.plan_ended(first.plan.id)
+    made = fleet.run(105, 400)
+    known = inventory()
+    second = Subject("c", SubjectKind.GPU, "GPU-4")
+    known.facts[second] = SubjectFacts(second, "GPU 4", NODE, {"index": "4"})
+    fleet.known = known
+    hot = finding(
+        FindingKind.THERMAL_THROTTLE,
+        evidence("nvml", 401),
+        since=401,
+        subject=second,
+        related=(NODE,),
+        names={"node": "a", "gpu": "4"},
+    )
+    (other,) = fleet.tick(402, hot)
+
+    assert made == []
+    assert other.verdict is Verdict.DO, other.reason
+
+
 def test_a_person_is_asked_anew_when_the_plan_changes() -> None:
     fleet = World(policy("[cordon, evict]"), cluster(), inventory(), Mode.APPROVE)
     fleet.tick(101, ecc("nvml", "kernel_log"))
