@@ -279,7 +279,7 @@ class StepsSettings(_Group, frozen=True):
     reboot_seconds: Seconds = 1800.0
     """The longest wait for a node to come back with another boot id, seconds."""
     reset_gpu: str = ""
-    """Template of GPU resets: `job`, `janitor`, or a file; empty: a reset waits for a person."""
+    """Template of GPU resets: `job`, `janitor`, or a file; empty: plans leave resets out and say so."""
     reboot_node: str = ""
     """Template of reboots: likewise."""
     image: str = ""

@@ -5,7 +5,7 @@ Agent, replay and demo all drive this one object, so that a replay gives what th
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -21,8 +21,8 @@ from detectors.engine import Engine
 from detectors.frame import NS
 from detectors.model import Finding, Incident, IncidentState, Inventory, Word, WordKind
 from policies.engine import PolicyEngine, ViewOf
-from policies.model import Decision, Mode
-from policies.planner import CanRestart, any_gang
+from policies.model import ActionKind, Decision, Mode
+from policies.planner import NOTHING_LACKING, CanRestart, any_gang
 from policies.rules import Compiled, Policy, default_policy
 
 _log = logging.getLogger(__name__)
@@ -74,6 +74,7 @@ class Watch:
         as_live: frozenset[Origin] = LIVE_ONLY,
         view: ViewOf | None = None,
         can_restart: CanRestart = any_gang,
+        lacking: Mapping[ActionKind, str] = NOTHING_LACKING,
         depth: int = 10,
         fits: Fits | None = None,
         told: Callable[[Inventory, int], object] | None = None,
@@ -91,7 +92,7 @@ class Watch:
         self.correlator = Correlator(cluster)
         policy = policy or (Policy(tuple(rules)) if rules is not None else default_policy())
         self.policy = PolicyEngine(
-            policy.rules, mode, as_live, guards=policy.guards, view=view, can_restart=can_restart
+            policy.rules, mode, as_live, guards=policy.guards, view=view, can_restart=can_restart, lacking=lacking
         )
         self.jobs = JobBook(origin)
         self._events: list[Event] = []

@@ -1,6 +1,6 @@
 """One rule at one incident: what it comes to, and what each guard says to it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from policies.around import Around
@@ -23,7 +23,7 @@ from policies.guards.wave import acted_in, crowd_of
 from policies.history import standing
 from policies.model import Action, ActionKind, GuardWord, Mode
 from policies.plan import Plan, StepKind, make_plan
-from policies.planner import NS, CanRestart, Draft, any_gang, draft, known_nodes
+from policies.planner import NOTHING_LACKING, NS, CanRestart, Draft, any_gang, draft, known_nodes
 from policies.ramp import allowance, release_ns
 from policies.reach import blast_of, reach_of
 from policies.rules import Rule
@@ -62,6 +62,7 @@ def attempt_at(
     decision_id: str,
     ripe_ns: int = 0,
     can_restart: CanRestart = any_gang,
+    lacking: Mapping[ActionKind, str] = NOTHING_LACKING,
 ) -> Attempt:
     """The actions, the plan where a cluster is known, and the guards' words. Pure."""
     bare = GuardContext(facts=facts, rule=rule, mode=mode, now_ns=facts.now_ns, settings=settings, around=around)
@@ -69,11 +70,11 @@ def attempt_at(
         return _without_a_cluster(bare)
     context = replace(bare, view=view, ripe_ns=ripe_ns)
     nodes, missing, again_ns = _batch(context, taken)
-    made = draft(facts, rule, settings, view, taken, nodes, can_restart=can_restart)
+    made = draft(facts, rule, settings, view, taken, nodes, can_restart=can_restart, lacking=lacking)
     whole = _judged(context, made, missing, decision_id, again_ns)
     if not whole.refusing or not {word.guard for word in whole.refusing} <= OF_MOVING:
         return whole
-    made = draft(facts, rule, settings, view, taken, nodes, moving=False, can_restart=can_restart)
+    made = draft(facts, rule, settings, view, taken, nodes, moving=False, can_restart=can_restart, lacking=lacking)
     if not made.steps:
         return whole
     stays = [f"moving work ({word.guard}: {word.reason})" for word in whole.refusing]

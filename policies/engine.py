@@ -9,7 +9,7 @@ import base64
 import hashlib
 import threading
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from collectors.model import LIVE_ONLY, Origin
@@ -24,9 +24,9 @@ from policies.facts import Facts, gather
 from policies.guard_settings import GuardSettings
 from policies.guards import GuardContext, stricter
 from policies.history import times
-from policies.model import Decision, Mode, Verdict
+from policies.model import ActionKind, Decision, Mode, Verdict
 from policies.plan import Plan, StepKind
-from policies.planner import CanRestart, any_gang
+from policies.planner import NOTHING_LACKING, CanRestart, any_gang
 from policies.rules import Compiled, Policy, Rule
 from policies.sentences import sentence, what
 from policies.succession import held_up
@@ -58,15 +58,17 @@ class PolicyEngine:
         guards: GuardSettings | None = None,
         view: ViewOf | None = None,
         can_restart: CanRestart = any_gang,
+        lacking: Mapping[ActionKind, str] = NOTHING_LACKING,
     ) -> None:
         """`as_live`: origins that are decided in this mode; all others in audit, without a view. `view`: asked at each
         decision; None, or a function that gives None: no cluster is known. `can_restart`: why a kind of job cannot be
-        restarted."""
+        restarted; `lacking`: actions that this agent has no means for, and why."""
         self.mode = mode
         self._as_live = as_live
         self._policy = Policy(tuple(rules), guards or GuardSettings())
         self._view = view or (lambda: None)
         self._can_restart = can_restart
+        self._lacking = lacking
         self._last: OrderedDict[str, Decision] = OrderedDict()
         self._open: set[str] = set()
         """Incidents that are not resolved: their decisions are never forgotten."""
@@ -309,6 +311,7 @@ class PolicyEngine:
             decision_id=_decision_id(facts),
             ripe_ns=self._ripe_ns.get(facts.incident.id, 0),
             can_restart=self._can_restart,
+            lacking=self._lacking,
         )
 
     def _verdict(self, facts: Facts, rule: Rule, attempt: Attempt) -> Verdict:

@@ -10,8 +10,9 @@ P6  people are told of every act: `notify` stands first in the actions
 A node is cordoned before any pod leaves it: the next pod would get the same card.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from collectors.model import Subject, SubjectKind
 from policies.cluster_view import CHECKPOINT, ClusterView, NodeView, Owner, PodView, Taken
@@ -64,6 +65,9 @@ def any_gang(target: Target) -> str:
     return ""
 
 
+NOTHING_LACKING: Mapping[ActionKind, str] = MappingProxyType({})
+
+
 @dataclass(slots=True)
 class Draft:
     """What a rule comes to at an incident."""
@@ -90,11 +94,14 @@ def draft(
     *,
     moving: bool = True,
     can_restart: CanRestart = any_gang,
+    lacking: Mapping[ActionKind, str] = NOTHING_LACKING,
 ) -> Draft:
-    """The steps for these nodes (one, or a batch of a wave) and the job. `moving`: whether work may be moved at all."""
+    """The steps for these nodes (one, or a batch of a wave) and the job. `moving`: whether work may be moved at all;
+    `lacking`: actions that this agent has no means for, and why."""
     maker = _Maker(facts, settings, view, taken, can_restart)
     made = maker.draft
-    wanted = [action for action in rule.actions if moving or action not in _MOVING]
+    made.left_out += [f"cannot {_words(action)}: {lacking[action]}" for action in rule.actions if action in lacking]
+    wanted = [one for one in rule.actions if one not in lacking and (moving or one not in _MOVING)]
     if ActionKind.NOTIFY in wanted:
         made.actions.append(Action(kind=ActionKind.NOTIFY, target=facts.incident.subject, target_name=""))
     if not facts.places and any(action in _ON_NODES for action in wanted):

@@ -173,7 +173,7 @@ def run(
                     as_live=as_live,
                     policy=policy,
                     mode=settings.policy.mode,
-                    unproven=settings.steps.unproven,
+                    steps=settings.steps,
                 ),
                 routes=routes,
                 policy=policy,

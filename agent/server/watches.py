@@ -8,12 +8,13 @@ from agent.inventory.feed import InventoryFeed
 from agent.learning import BackgroundFits
 from agent.server.policy_file import PolicyFile
 from agent.server.spaces import Watching
+from agent.settings import StepsSettings
 from agent.store.store import Store
 from agent.watch import Watch
 from collectors.errors import RetryLater
 from collectors.model import LIVE_ONLY, Origin
 from policies.cluster.restart_job import can_restart
-from policies.model import Mode
+from policies.model import ActionKind, Mode
 
 _log = logging.getLogger(__name__)
 
@@ -25,14 +26,20 @@ def watch_maker(
     as_live: frozenset[Origin] = LIVE_ONLY,
     policy: PolicyFile | None = None,
     mode: Mode = Mode.AUDIT,
-    unproven: tuple[str, ...] = (),
+    steps: StepsSettings | None = None,
 ) -> Callable[[Origin, str], Watching]:
     """For `Spaces`. What is not live begins empty: it is played from its beginning.
 
     `feed` tells the live watch over its cluster what file and Kubernetes API know, and has the view of that cluster
     which guards ask; `as_live`: origins taken for live. `policy` in `mode` decides what is taken for live; the rest is
-    decided by it in audit. `unproven`: kinds of jobs that are restarted by contract only.
+    decided by it in audit. `steps`: what the agent has the means for.
     """
+    steps = steps or StepsSettings()
+    lacking = {
+        kind: f"no template is set (steps.{kind.value})"
+        for kind in (ActionKind.RESET_GPU, ActionKind.REBOOT_NODE)
+        if not getattr(steps, kind.value)
+    }
 
     def make(origin: Origin, cluster: str) -> Watch:
         live = origin in as_live
@@ -46,7 +53,8 @@ def watch_maker(
             as_live=as_live,
             policy=policy.policy if policy is not None else None,
             mode=mode,
-            can_restart=partial(can_restart, switched_on=unproven),
+            can_restart=partial(can_restart, switched_on=steps.unproven),
+            lacking=lacking,
         )
         if live:
             try:
