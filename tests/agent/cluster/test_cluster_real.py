@@ -1,71 +1,24 @@
 """Inventory and view against a real API server: what it tells, and what becomes of them when it is gone or slow."""
 
-import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from cluster_objects import SECOND_NS
+from real_view import Seen
 
-from agent.cluster.health import Health
 from agent.cluster.holders import OWN_MANAGER
-from agent.cluster.view import LiveCluster
-from agent.inventory.feed import InventoryFeed
 from agent.inventory.kube_api import Gone, KubeApi
 from agent.inventory.objects import Node
 from agent.inventory.watcher import Watcher
-from agent.settings import ClusterSettings, InventorySettings
 from collectors.model import SubjectKind
-from detectors.model import Inventory
 from policies.cluster.client import KubeClient
 from policies.cluster_view import OWN_CORDON, BudgetView, Place
 from testcluster.control_plane import ControlPlane
 from testcluster.objects import disruption_budget, gpu_node
 from testcluster.space import Space
-
-
-class Seen:
-    """A feed at work on a control plane, with the view and an inventory that it fills."""
-
-    def __init__(self, plane: ControlPlane, watch_seconds: float = 60.0, **settings: Any) -> None:
-        chosen = ClusterSettings(**settings)
-        self.view = LiveCluster(InventorySettings(), chosen, time.time_ns, Health(chosen))
-        api = KubeApi(plane.url, plane.token_file(), plane.ca_file, 10.0)
-        self.feed = InventoryFeed(InventorySettings(watch_seconds=watch_seconds), api, self.view)
-        self.line = self.feed.subscribe()
-        self.inventory = Inventory()
-        self.feed.start()
-
-    def problem(self) -> str:
-        return self.view.problem(time.time_ns())
-
-    def until(self, holds: Callable[[], object], what: str, seconds: float = 60.0) -> None:
-        """Until something holds; fails with the view's problem after so long."""
-        end = time.monotonic() + seconds
-        while not holds():
-            if time.monotonic() > end:
-                raise AssertionError(f"waited {seconds:.0f} s for {what}; problem of the view: {self.problem()!r}")
-            self.line.apply(self.inventory, 1)
-            threading.Event().wait(0.02)
-
-    def until_well(self) -> "Seen":
-        self.until(lambda: not self.problem(), "a view without a problem")
-        return self
-
-
-@pytest.fixture
-def look() -> Iterator[Callable[..., Seen]]:
-    made: list[Seen] = []
-
-    def begin(plane: ControlPlane, **settings: Any) -> Seen:
-        made.append(Seen(plane, **settings))
-        return made[-1]
-
-    yield begin
-    for one in made:
-        one.feed.stop()
 
 
 def named(seen: Seen, name: str) -> Any:
@@ -152,7 +105,7 @@ def test_after_the_api_server_was_away_the_view_says_so_and_catches_up(
     seen.until_well()
     seen.until(lambda: [(n.name, n.held_by) for n in seen.view.nodes()] == [("n1", "person")], "what changed meanwhile")
 
-    assert re.search(r"refused|closed connection|reset", said)
+    assert plane.url in said
 
 
 def test_an_api_server_that_hangs_is_no_ground_to_act_on(
