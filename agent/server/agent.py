@@ -17,6 +17,7 @@ from starlette.routing import Route
 from agent.access.access import Access
 from agent.actions.actions import Actions
 from agent.actions.own_metrics import register as register_actions
+from agent.cluster.own_metrics import register as register_cluster
 from agent.cluster.view import LiveCluster
 from agent.ingest.commit import Entry, GroupCommit
 from agent.ingest.dedupe import Seen, run_of
@@ -132,6 +133,7 @@ class Agent:
         )
         self.metrics = Metrics()
         register(self.metrics, self, access)
+        register_cluster(self.metrics, cluster, access, clock)
         register_actions(self.metrics, self.actions, store, clock)
         self._tasks: list[asyncio.Task[None]] = []
         self._checkpoint_problem = ""

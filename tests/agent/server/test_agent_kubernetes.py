@@ -68,6 +68,8 @@ def test_people_and_collectors_come_with_their_kubernetes_tokens_and_our_own_wor
     jane = someone(admin, "jane", "watchstander-viewer", audience="watchstander")
     status = lambda token: agent.request("GET", "/metrics", token=token)[0]  # noqa: E731
     wait_for(lambda: status(jane) == 200, "jane's role")
+    wait_for(lambda: agent.metric("watchstander_cluster_trusted") == 1, "a view to be trusted")
+    nodes = agent.metric('watchstander_cluster_nodes{held_by="nobody"}')
     link = msgspec.json.decode(agent.request("POST", "/v1/login-links", token=jane)[2])["url"]
     answer, headers, page = agent.request("GET", link, token=None)
     cookie = {"cookie": headers["set-cookie"].partition(";")[0]}
@@ -76,9 +78,11 @@ def test_people_and_collectors_come_with_their_kubernetes_tokens_and_our_own_wor
     wait_for(lambda: status(jane) == 403, "the end of jane's role")
     wait_for(lambda: agent.request("GET", "/metrics", token=None, headers=cookie)[0] == 403, "the end of her session's")
     plane.stop_api_server()
+    wait_for(lambda: agent.metric("watchstander_cluster_trusted") == 0, "a view not to be trusted")
     stranger = jane[:-4] + "AAAA"
     away, headers, _ = agent.request("GET", "/metrics", token=stranger)
 
+    assert (nodes, agent.metric("watchstander_access_reviews_total") > 0) == (1, True)
     assert (answer, by_cookie, b"kubernetes:system:serviceaccount:watchstander:jane" in page) == (200, 200, True)
     assert (away, headers["retry-after"], status(agent.token)) == (503, "5", 200)
 

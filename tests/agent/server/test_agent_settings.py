@@ -130,8 +130,8 @@ def test_every_metric_stands_in_the_document_with_its_type(running: RunningAgent
 
 def test_every_reason_for_a_refusal_stands_in_the_document() -> None:
     source = inspect.getsource(inspect.getmodule(IngestEndpoint))
-    reasons = set(re.findall(r'_No\(\s*(?:\d+|said\.status), "(\w+)"', source)) | {"credential", "attempts", "role"}
-    reasons.add("disconnected")
+    reasons = set(re.findall(r'_No\(\s*(?:\d+|said\.status), "(\w+)"', source))
+    reasons |= {"credential", "attempts", "role", "identity", "disconnected"}
     documented = set(table_rows((DOCS / "operations-metrics.md").read_text().partition("## Reasons")[2])) - {"reason"}
 
     assert reasons == documented
