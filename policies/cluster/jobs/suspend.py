@@ -108,13 +108,19 @@ def _advance(look: Look, gang: Gang) -> Progress:
         return skipped(f"{target} is suspended{restart.by_kueue} already, by somebody else; left so")
     if "began" not in look.memo:
         pods = restart.pods()
-        wanted = max(len(pods), gang.wanted(restart.job))
+        wanted = gang.wanted(restart.job) or max(len(pods), pods_seen(look))
         bound = f"{target} is suspended until its pods are gone, and then let go on"
         memo = {"began": str(look.now_ns), "pods": str(wanted), "names": pods_.names(pods), HALF_WAY: bound}
         return remember(memo, f"{target}: {len(pods)} pods are to be moved together")
     restart.turn({SUSPENDED: ours, RESTARTED: None}, off=True)
     told = f"{target} suspended{restart.by_kueue}; its {look.memo.get('pods', '')} pods end"
     return running(told, AGAIN_SECONDS, changed=True)
+
+
+def pods_seen(look: Look) -> int:
+    """How many pods the gang had when the plan was made: some may be gone by now, of the fault itself."""
+    text = look.text("pods_seen")
+    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 def _go_on(restart: _Restart) -> Progress:

@@ -1,5 +1,6 @@
 """What tests of acting share: plans of one step, a driver that does what an executor does, a clock of our own."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -84,6 +85,15 @@ class Driver:
     def verify(self) -> Progress:
         """As an executor does once it is done."""
         return self.steps.verify(self.plan, 0, dict(self.memo), self.now_ns)
+
+
+Act = Callable[..., Driver]
+"""The fixture `act`."""
+
+
+def a_moment(seconds: float) -> None:
+    """Controllers work in real time; the drivers' own clock goes as fast as the looks ask."""
+    time.sleep(0.05)
 
 
 def refused(driver: Driver) -> str:

@@ -1,24 +1,16 @@
 """One step against the real API server of `testcluster`."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from acting import Driver, client_of, plan_of, settings, target_of
+from acting import Act, Driver, a_moment, client_of, plan_of, settings, target_of
 
 from policies.cluster.client import KubeClient
 from policies.cluster.steps import ClusterSteps
 from policies.plan import Plan, StepKind
 from testcluster.faulty_proxy import FaultyProxy
 from testcluster.space import Space
-
-Act = Callable[..., Driver]
-
-
-def a_moment(seconds: float) -> None:
-    """Controllers work in real time; the drivers' own clock goes as fast as the looks ask."""
-    time.sleep(0.05)
 
 
 @pytest.fixture

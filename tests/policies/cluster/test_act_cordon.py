@@ -3,8 +3,7 @@
 from typing import Any
 
 import pytest
-from acting import refused, undo_of
-from conftest import Act
+from acting import Act, refused, undo_of
 
 from policies.cluster import marks
 from policies.cluster.client import JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, Conflicted, KubeClient

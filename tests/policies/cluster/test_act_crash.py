@@ -7,8 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from acting import Driver, client_of, plan_of, settings, target_of, undo_of
-from conftest import a_moment
+from acting import Driver, a_moment, client_of, plan_of, settings, target_of, undo_of
 
 from policies.cluster.client import Json, KubeClient
 from policies.cluster.marks import OWN_PREFIX

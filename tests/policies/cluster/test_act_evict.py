@@ -1,6 +1,6 @@
 """A drain on the real API server: budgets are asked, nothing is forced, and every pod that is left is named."""
 
-from conftest import Act
+from acting import Act
 
 from policies.journal import StepState
 from policies.plan import StepKind

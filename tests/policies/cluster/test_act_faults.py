@@ -3,8 +3,7 @@
 from typing import Any
 
 import pytest
-from acting import Driver, client_of, plan_of, refused, settings, target_of
-from conftest import Act, a_moment
+from acting import Act, Driver, a_moment, client_of, plan_of, refused, settings, target_of
 
 from collectors.errors import FixConfiguration, GiveUp, RetryLater
 from policies.cluster.client import Conflicted, Rejected, TooManyRequests

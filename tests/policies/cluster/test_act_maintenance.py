@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from acting import Driver, plan_of, refused, target_of
-from conftest import Act
+from acting import Act, Driver, plan_of, refused, target_of
 
 from collectors.errors import FixConfiguration
 from policies.cluster.checkpoint import DONE, REQUESTED

@@ -3,8 +3,7 @@
 import json
 
 import pytest
-from acting import Driver, refused, undo_of
-from conftest import Act
+from acting import Act, Driver, refused, undo_of
 
 from policies.journal import StepState
 from policies.plan import StepKind

@@ -4,8 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from acting import Driver, plan_of, settings, target_of
-from conftest import a_moment
+from acting import Driver, a_moment, plan_of, settings, target_of
 
 from policies.cluster.client import Forbidden, KubeClient
 from policies.cluster.needs import JOB_NEEDS, NEEDS, TEMPLATE_NEEDS, Need, needs_of

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from acting import refused
-from conftest import Act
+from acting import Act, refused
 
 from policies.cluster.jobs.kueue import JOB_UID
 from policies.journal import StepState
@@ -76,6 +75,25 @@ def test_no_pod_of_the_new_gang_meets_one_of_the_old(
 
     assert restart.run(until=watch).state is StepState.DONE
     assert not any(mixed)
+
+
+def test_a_train_job_that_has_lost_a_pod_is_whole_again_only_with_all_of_them(
+    act: Act, admin: Admin, cluster: Space
+) -> None:
+    names = cluster.add_nodes(PODS)
+    job, labels = a_train_job(cluster)
+    cluster.running(labels, PODS, seconds=60)
+    for name in names[1:]:
+        admin.cordon(name)
+    restart = act(StepKind.RESTART_JOB, job, arguments={"pods_seen": str(PODS)})
+    assert restart.run().state is StepState.DONE
+    cluster.running(labels, 1, seconds=60)
+
+    assert "1 of 4 pods run; waiting: " in restart.verify().detail
+    for name in names[1:]:
+        admin.cordon(name, False)
+    cluster.running(labels, PODS, seconds=60)
+    assert restart.verify().state is StepState.DONE
 
 
 def leader_worker_set(space: Space) -> tuple[Object, str]:

@@ -3,8 +3,7 @@
 from typing import Any
 
 import pytest
-from acting import refused
-from conftest import Act
+from acting import Act, refused
 
 from policies.cluster.jobs.gang import RESTARTED, SUSPENDED
 from policies.cluster.marks import mark
