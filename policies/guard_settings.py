@@ -189,9 +189,10 @@ class AttemptSettings(_Group, frozen=True):
     """Resets, reboots and cordons of one node for one kind of fault within `node_seconds`."""
     node_seconds: Seconds = 604_800
     """The window for a node, seconds."""
-    job: Count = 3
-    """Restarts of one job within `job_seconds`."""
-    job_seconds: Seconds = 86_400
+    job: Count = 5
+    """Restarts of one job for one kind of fault within `job_seconds`. A job of thousands of cards meets several faults
+    of its hardware a day, each on another node: that is no loop."""
+    job_seconds: Seconds = 21_600
     """The window for a job, seconds."""
     rung: Count = 1
     """P3: how often each rung of the ladder (reset, reboot) is tried before the next one within `node_seconds`."""

@@ -118,12 +118,16 @@ class AttemptsGuard(Guard):
                 within = seconds_words(settings.node_seconds)
                 return False, f"node {wanted[uid]} was treated for {kind} {len(incidents)} times within {within}"
         jobs = {s.target.uid: s.target.name for s in context.steps if s.kind is StepKind.RESTART_JOB}
-        restarts = [o for o in context.since(settings.job_seconds) if o.what == "restart_job" and o.job in jobs]
+        lately = context.since(settings.job_seconds)
+        restarts = [o for o in lately if o.what == "restart_job" and o.job in jobs and o.root_kind == kind]
         for uid, name in sorted(jobs.items()):
             count = sum(one.job == uid for one in restarts)
             if count >= settings.job:
                 within = seconds_words(settings.job_seconds)
-                return False, f"job {name} was restarted {count} times within {within}, at most {settings.job} may be"
+                return (
+                    False,
+                    f"job {name} was restarted for {kind} {count} times within {within}, at most {settings.job} may be",
+                )
         most = max((len(incidents) for incidents in tried.values()), default=0)
         return True, f"{most} of {settings.node} treatments of the node, {len(restarts)} of {settings.job} restarts"
 

@@ -301,8 +301,8 @@ REFUSALS = [
     ),
     pytest.param(
         "G22",
-        {"view": with_taken(*(taken("restart_job", 3600 * h, job="uid-b") for h in (9, 6, 3)))},
-        "job b was restarted 3 times within 24 h, at most 3 may be",
+        {"view": with_taken(*(taken("restart_job", 3600 * h, job="uid-b") for h in (5, 4, 3, 2, 1)))},
+        "job b was restarted for ecc_uncorrectable 5 times within 6 h, at most 5 may be",
         id="G22 the job",
     ),
 ]
