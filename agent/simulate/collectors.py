@@ -39,6 +39,9 @@ _EXTREMES = tuple(row for row, name in enumerate(CHEAP) if CATALOGUE[name].extre
 _FOLDED = CHEAP + tuple(f"{CHEAP[row]}_{end}" for row in _EXTREMES for end in ("min", "max"))
 _SLOTS = 16
 """Looks kept; a batch leaves every five."""
+_READ_LATER = frozenset({EventSource.TRAINING_LOG, EventSource.KERNEL_LOG})
+"""Sources whose position outlasts a collector (`collectors/run_sources.py`, Positions)."""
+_MOST_UNREAD = 20_000
 
 
 @dataclass(slots=True)
@@ -58,6 +61,10 @@ class _Process:
     events: list[Event] = field(default_factory=list)
     oldest_event_ns: int = 0
     urgent: bool = False
+    has_run: bool = False
+    """One ran before, and how far it read its logs is on the node's disk."""
+    unread: list[Event] = field(default_factory=list)
+    """What its logs told since the last one stopped."""
 
 
 class FleetCollectors:
@@ -99,10 +106,14 @@ class FleetCollectors:
         self._suspicion.forget(i)
         self._changed.add(i)
         self.gather(i, Event(EventKind.COLLECTOR_START, process.node.subject, now_ns, EventSource.COLLECTOR), now_ns)
+        unread, process.unread = process.unread, []
+        for event in unread:
+            self.gather(i, event, now_ns)
 
     def end(self, i: int) -> None:
         """It is gone without a word."""
         self._all[i].alive = self._alive[i] = False
+        self._all[i].has_run = True
         self._all[i].events = []
         self._busy.discard(i)
 
@@ -118,7 +129,9 @@ class FleetCollectors:
 
     def rebooted(self, i: int, boot_id: str) -> None:
         """The node runs under a new boot id."""
-        self._all[i].boot_id = boot_id
+        process = self._all[i]
+        process.boot_id = boot_id
+        process.unread = [event for event in process.unread if event.source is not EventSource.KERNEL_LOG]
 
     def alive(self, i: int) -> bool:
         """Whether its collector runs."""
@@ -129,9 +142,12 @@ class FleetCollectors:
         self._changed.add(i)
 
     def gather(self, i: int, event: Event, now_ns: int) -> None:
-        """An event that the node's collector comes to know now; lost where none runs."""
+        """An event that the node's collector comes to know now. Where none runs, its successor reads what stands in a
+        log from where its predecessor stopped; anything else is lost."""
         process = self._all[i]
         if not process.alive:
+            if process.has_run and event.source in _READ_LATER and len(process.unread) < _MOST_UNREAD:
+                process.unread.append(event)
             return
         if not process.events:
             process.oldest_event_ns = now_ns

@@ -18,7 +18,7 @@ from agent.simulate.truth import Truth
 from agent.simulate.world import GROUPS, World
 from collectors.collector import Collector, Identity
 from collectors.gpu.source import GpuLook
-from collectors.model import Batch, Event, EventKind, Origin, SubjectFacts
+from collectors.model import Batch, Event, EventKind, EventSource, Origin, SubjectFacts
 from collectors.sampling.plan import SamplingPlan
 
 NS = 1_000_000_000
@@ -165,3 +165,39 @@ def test_a_fleet_of_collectors_sends_what_one_collector_a_node_sends(
 
     assert sum(one.compared for one in twins) > 300
     assert sum(one.suspicious for one in twins) > 50
+
+
+@pytest.mark.parametrize(
+    ("source", "read"),
+    [
+        pytest.param(EventSource.TRAINING_LOG, True, id="training log"),
+        pytest.param(EventSource.KERNEL_LOG, True, id="kernel log"),
+        pytest.param(EventSource.NVML, False, id="driver library"),
+    ],
+)
+def test_a_successor_reads_what_the_logs_told_while_no_collector_ran(source: EventSource, read: bool) -> None:
+    nodes = Fleet.build("sim", 1, 8, 4, np.random.default_rng(1)).nodes
+    group = FleetCollectors(nodes, SamplingPlan(), lambda i: ())
+    event = Event(EventKind.CHECKPOINT_START, nodes[0].subject, START_NS + 15 * NS, source)
+    group.begin(0, START_NS)
+    group.goodbye(0, START_NS + 10 * NS)
+    group.gather(0, event, START_NS + 15 * NS)
+    group.begin(0, START_NS + 20 * NS)
+
+    ((_, batch),) = group.step(START_NS + 20 * NS, None, {})
+
+    assert [e for e in batch.events if e.kind is not EventKind.COLLECTOR_START] == ([event] if read else [])
+
+
+def test_after_a_reboot_the_kernel_log_begins_anew() -> None:
+    nodes = Fleet.build("sim", 1, 8, 4, np.random.default_rng(1)).nodes
+    group = FleetCollectors(nodes, SamplingPlan(), lambda i: ())
+    group.begin(0, START_NS)
+    group.goodbye(0, START_NS + 10 * NS)
+    group.gather(0, Event(EventKind.XID, nodes[0].subject, START_NS, EventSource.KERNEL_LOG), START_NS + 15 * NS)
+    group.rebooted(0, "another")
+    group.begin(0, START_NS + 20 * NS)
+
+    ((_, batch),) = group.step(START_NS + 20 * NS, None, {})
+
+    assert [e.kind for e in batch.events] == [EventKind.COLLECTOR_START]
