@@ -52,6 +52,8 @@ class Viewer:
     may_change: bool
     """Merge and split: what changes the watch's own mind."""
     csrf_token: str = field(repr=False)
+    may_approve: bool = False
+    """Say yes or no to plans."""
 
 
 def page(path: str, build: Callable[[Request], View], *, right: str = "read") -> Route:
@@ -81,7 +83,11 @@ def respond(request: Request, view: View) -> Response:
     """The HTML of a view."""
     identity = identity_of(request)
     viewer = Viewer(
-        identity.name, identity.may(Permission.ACKNOWLEDGE), identity.may(Permission.ADMIN), csrf_token_of(request)
+        identity.name,
+        identity.may(Permission.ACKNOWLEDGE),
+        identity.may(Permission.ADMIN),
+        csrf_token_of(request),
+        identity.may(Permission.APPROVE),
     )
     now_ns = now_ns_of(request)
     always = {"viewer": viewer, "now_ns": now_ns, "here": request.url.path, "as_live": as_live_of(request)}

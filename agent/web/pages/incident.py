@@ -20,6 +20,8 @@ from agent.web.render import View, page
 from collectors.model import Event
 from detectors.model import Finding, Incident
 
+MOST_PLANS = 20
+
 
 @dataclass(frozen=True, slots=True)
 class Reason:
@@ -89,6 +91,7 @@ def incident_page(request: Request) -> View:
         "currency": currency,
         "context": context_of(store, incident, until_ns),
         "words": store.said(incident.id),
+        "plans": store.journal.listed(incident=incident.id, limit=MOST_PLANS),
         "feedback": store.feedback(incident.id),
         "charts": charts_of(store, incident, findings, peers, now_ns if live else None),
         "events": [line_of(event, incident.since_ns) for event in nearby_events(store, incident, findings)],

@@ -3,7 +3,15 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 
 import pytest
-from api_story import HOSTILE, HOSTILE_INCIDENT, HOSTILE_SEEN, LOST_INCIDENT, REPLAY_INCIDENT
+from api_story import (
+    HOSTILE,
+    HOSTILE_INCIDENT,
+    HOSTILE_PLAN,
+    HOSTILE_SEEN,
+    LOST_INCIDENT,
+    LOST_PLAN,
+    REPLAY_INCIDENT,
+)
 from served_agent import READER_TOKEN, Answer, ServedAgent, served
 
 from agent.web.render import prose
@@ -13,6 +21,10 @@ PAGES = [
     f"/incidents/{LOST_INCIDENT.id}",
     f"/incidents/{HOSTILE_INCIDENT.id}",
     f"/incidents/{REPLAY_INCIDENT.id}",
+    "/plans",
+    f"/plans/{LOST_PLAN.id}",
+    f"/plans/{HOSTILE_PLAN.id}",
+    "/plans/none",
     "/nodes",
     "/jobs/job-uid-llama",
     "/jobs/job-uid-evil",
@@ -331,3 +343,26 @@ def test_only_the_files_meant_to_be_served_are(agent: ServedAgent, name: str) ->
 
 def test_without_javascript_a_page_renews_itself(agent: ServedAgent) -> None:
     assert '<noscript><meta http-equiv="refresh" content="30"></noscript>' in agent.get("/").text
+
+
+def test_a_plan_is_shown_with_all_that_a_person_needs_to_say_yes(agent: ServedAgent) -> None:
+    seen = page(agent, f"/plans/{LOST_PLAN.id}").text
+
+    for said in (
+        LOST_PLAN.digest,
+        "1 cordon node gpu-node-07 Node gpu-node-07 node-uid-7",
+        "1 node, 8 pods, 1 job, 64 ranks, 64 GPUs",
+        "uncordon Node gpu-node-07",
+        "G1 no mode is audit: nothing is touched",
+        "NVRM: Xid (PCI:0000:3b:00): 79",
+    ):
+        assert said in seen
+
+
+def test_plans_that_wait_are_listed_and_stand_on_their_incidents_page(agent: ServedAgent) -> None:
+    assert f"{LOST_PLAN.id} awaiting" in page(agent, "/plans").text
+    assert f"awaiting {LOST_PLAN.id} : cordon node gpu-node-07" in page(agent, LOST_PAGE).text
+
+
+def test_who_may_only_read_is_shown_no_form(agent: ServedAgent) -> None:
+    assert "Approve exactly this" not in page(agent, f"/plans/{LOST_PLAN.id}").text

@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from api_story import HOSTILE_INCIDENT, LOST_FINDINGS, LOST_INCIDENT, PAST_INCIDENT
+from api_story import HOSTILE_INCIDENT, LOST_FINDINGS, LOST_INCIDENT, LOST_PLAN, PAST_INCIDENT
 from served_agent import READER_TOKEN, Answer, ServedAgent, served
 
 from detectors.model import IncidentState
@@ -97,3 +97,40 @@ def test_the_page_tells_cost_peers_and_how_usual_it_is(browser: ServedAgent) -> 
     text = browser.ask("GET", LOST, READER_TOKEN).text
 
     assert [word for word in ("<dt>Cost</dt>", "<dt>Peers</dt>", "1st here in 30 days") if word not in text] == []
+
+
+def test_a_plan_is_approved_by_the_digest_that_its_page_shows(browser: ServedAgent) -> None:
+    path = f"/plans/{LOST_PLAN.id}"
+    page = browser.ask("GET", path, None, cookie=browser.cookie).text
+    answer = send(browser, f"{path}/approve", digest=LOST_PLAN.digest, note="seen")
+    entry = browser.store.journal.get(LOST_PLAN.id)
+
+    assert f'name="digest" value="{LOST_PLAN.digest}"' in page
+    assert (answer.status, answer.headers["location"]) == (303, path)
+    assert entry is not None and entry.approval is not None
+    assert (entry.state, entry.approval.who) == ("ready", "admin")
+
+
+@pytest.mark.parametrize(
+    ("word", "fields", "token", "status"),
+    [
+        pytest.param("approve", {"digest": "0" * 64}, None, 409, id="another-digest"),
+        pytest.param("approve", {}, None, 409, id="no-digest"),
+        pytest.param("approve", {"digest": LOST_PLAN.digest}, "guessed", 403, id="forged"),
+        pytest.param("reject", {}, "guessed", 403, id="forged-reject"),
+    ],
+)
+def test_a_plan_is_not_approved_by_any_other_way(
+    browser: ServedAgent, word: str, fields: dict[str, str], token: str | None, status: int
+) -> None:
+    answer = send(browser, f"/plans/{LOST_PLAN.id}/{word}", token, **fields)
+    entry = browser.store.journal.get(LOST_PLAN.id)
+
+    assert answer.status == status
+    assert entry is not None and entry.state == "awaiting"
+
+
+def test_a_plan_is_rejected_on_its_page(browser: ServedAgent) -> None:
+    assert send(browser, f"/plans/{LOST_PLAN.id}/reject", note="not now").status == 303
+    entry = browser.store.journal.get(LOST_PLAN.id)
+    assert entry is not None and entry.state == "lapsed"
