@@ -15,10 +15,10 @@ from dataclasses import replace
 from collectors.model import LIVE_ONLY, Origin
 from detectors.model import Finding, Incident, IncidentState, Inventory
 from policies.agenda import Agenda
-from policies.around import Around, Crowds, Where
+from policies.around import Around
 from policies.attempt import Attempt, attempt_at
 from policies.cel import Given, Plain
-from policies.cluster_view import ClusterView, Place, Taken
+from policies.cluster_view import ClusterView, Taken
 from policies.explain import Explained, rule_words
 from policies.facts import Facts, gather
 from policies.guard_settings import GuardSettings
@@ -30,7 +30,8 @@ from policies.planner import NOTHING_LACKING, CanRestart, any_gang
 from policies.rules import Compiled, Policy, Rule
 from policies.sentences import sentence, what
 from policies.succession import held_up
-from policies.under_way import UnderWay, pending_of
+from policies.surroundings import Surroundings
+from policies.under_way import pending_of
 from policies.undo import UndoBook
 
 REMEMBERED = 10_000
@@ -76,8 +77,8 @@ class PolicyEngine:
         """Of incidents whose last decision has a plan."""
         self._ripe_ns: dict[str, int] = {}
         self._agenda = Agenda()
-        self._crowds = Crowds()
-        self._under_way = UnderWay()
+        self._surroundings = Surroundings()
+        self._under_way = self._surroundings.under_way
         self._undo = UndoBook()
         self._failed: dict[str, str] = {}
         """Digest of a plan that failed, to why: the very same is not tried again by itself."""
@@ -370,45 +371,26 @@ class PolicyEngine:
         return False
 
     def _begin(self, plan: Plan, facts: Facts) -> None:
-        slack = self._policy.guards.budgets.deadline_seconds + self._policy.guards.plan.checkpoint_seconds
-        self._under_way.begin(plan, facts.incident.kind.value, slack, facts.now_ns)
+        self._surroundings.begin(plan, facts, self._policy.guards)
 
     def _stand(self, facts: Facts, rule: Rule | None) -> None:
         """Which nodes an open incident is about: they make crowds, and nothing done there is taken back."""
-        incident = facts.incident
-        touches = rule is not None and any(action.value != "notify" for action in rule.actions)
-        places = facts.places if touches and facts.as_live else ()
-        self._undo.stand(facts, frozenset(place.subject.id for place in places))
-        if places:
-            shown = ((p.subject.id, p.since_ns, _where(p.rack, p.domain)) for p in places)
-            self._crowds.note(incident.id, incident.kind.value, shown)
-        else:
-            self._crowds.drop(incident.id)
+        touches = rule is not None and any(action is not ActionKind.NOTIFY for action in rule.actions)
+        self._undo.stand(facts, self._surroundings.stand(facts, touches=touches))
 
     def _over(self, facts: Facts) -> None:
-        incident = facts.incident.id
-        self._open.discard(incident)
-        self._crowds.drop(incident)
-        self._under_way.drop(incident)
-        self._ripe_ns.pop(incident, None)
+        self._open.discard(facts.incident.id)
+        self._surroundings.over(facts.incident.id)
+        self._ripe_ns.pop(facts.incident.id, None)
         self._undo.over(facts)
 
     def _around(self, facts: Facts, beside: Iterable[Plan] = ()) -> Around:
-        incident = facts.incident
-        window_ns = self._policy.guards.wave.window_seconds * NS
-        crowds = []
-        if facts.places:
-            place = facts.places[0]
-            where = _where(place.rack, place.domain)
-            since_ns = max(p.since_ns for p in facts.places) if facts.wave else place.since_ns
-            span_ns = window_ns + (since_ns - place.since_ns)
-            crowds = list(self._crowds.near(incident.kind.value, since_ns, where, span_ns))
-        pending = {one.plan: one for one in self._under_way.others(incident.id)}
+        others = []
         for plan in beside:
-            if plan.incident != incident.id and not plan.undoes and plan.id not in pending:
-                kind = self._facts[plan.incident][0].incident.kind.value if plan.incident in self._facts else ""
-                pending[plan.id] = pending_of(plan, kind)
-        return Around(tuple(pending.values()), tuple(crowds))
+            if not plan.undoes:
+                held = self._facts.get(plan.incident)
+                others.append(pending_of(plan, held[0].incident.kind.value if held is not None else ""))
+        return self._surroundings.around(facts, self._policy.guards, others)
 
     def _lately(self, view: ClusterView, now_ns: int) -> tuple[Taken, ...]:
         """What was done, read once a tick."""
@@ -490,10 +472,6 @@ def _essence(decision: Decision) -> tuple[object, ...]:
 
 
 _TO_BE_DONE = (Verdict.DO, Verdict.ASK)
-
-
-def _where(rack: str, domain: str) -> tuple[Where, ...]:
-    return tuple((place, name) for place, name in ((Place.RACK, rack), (Place.DOMAIN, domain)) if name)
 
 
 def _decision_id(facts: Facts) -> str:
