@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import msgspec
 
 from agent.access.authorise import TOKEN_REVIEW, Identity, NodeBinding, Role
+from agent.access.tokens import KUBERNETES
 from agent.settings import KubernetesAccessSettings
 from policies.cluster.reviews import NODE_NAME, NODE_UID, Access, KubeUser, may, review_token
 
@@ -42,8 +43,10 @@ RIGHTS: dict[Role, tuple[str, str]] = {
     Role.ADMIN: ("update", "agents"),
 }
 INGEST_RIGHT = ("create", "batches")
-NAMED = "kubernetes:"
+NAMED = KUBERNETES
 """Names of such identities begin so: nobody in the cluster can be taken for a token of the agent's own."""
+LONGEST_NAME = 200
+"""Names stand in logs, on pages and in the audit, and come from whoever runs the cluster's log-in."""
 MOST_REMEMBERED = 10_000
 MOST_NAMESPACES = 500
 """In which a role is asked for one by one; who has more needs it in the whole cluster."""
@@ -134,6 +137,9 @@ class KubernetesIdentities:
             return None
         self.reviews += 1
         user = review_token(self.client, text, audience)
+        if user is not None and not (user.username.isprintable() and len(user.username) <= LONGEST_NAME):
+            _log.warning("a user name of the API server is refused: %.100r is not plain, or too long", user.username)
+            user = None
         found = None if user is None else self._collector(user) if ingest else self._person(user)
         seconds = self.settings.remember_seconds if found is not None else self.settings.remember_refusal_seconds
         self._tokens.put(digest_of(token), found, seconds)

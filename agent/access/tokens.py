@@ -19,6 +19,8 @@ from collectors.errors import FixConfiguration
 LEAST_CHARS = 32
 """A token of 32 characters of hex has 128 bits: what no rate limit needs to protect."""
 _MOST_CHARS = 16 * 1024
+KUBERNETES = "kubernetes:"
+"""Names of identities that the API server knows begin so."""
 
 
 class StaticToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,8 +62,10 @@ def open_tokens(admin_file: Path, others: Sequence[StaticToken] = ()) -> TokenTa
     """The table of the admin token in `admin_file`, made where absent, and the others."""
     names = [token.name for token in others]
     for name in names:
-        if not name or name == "admin" or names.count(name) > 1:
-            raise FixConfiguration(f"token name {name!r}: each needs a name of its own, and not `admin`")
+        if not name or name == "admin" or name.startswith(KUBERNETES) or names.count(name) > 1:
+            raise FixConfiguration(
+                f"token name {name!r}: each needs a name of its own, and neither `admin` nor one with `{KUBERNETES}`"
+            )
     pairs = [(admin_token(admin_file), Identity("admin", (Role.ADMIN,)))]
     for token in others:
         if not token.roles:

@@ -1,11 +1,11 @@
 """From Kubernetes objects to what guards and plans see of them. Strings that many share are kept once."""
 
-import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from agent.cluster.holders import KEPT_ANNOTATIONS, held_by
 from agent.inventory.objects import Budget, Meta, Node, Pod
+from agent.inventory.sharing import share
 from agent.settings import InventorySettings
 from policies.cluster_view import BudgetView, NodeView, Owner, PodView
 
@@ -36,12 +36,10 @@ def node_view(node: Node, settings: InventorySettings, problem_conditions: Itera
     """A node."""
     meta, status, spec = node.metadata, node.status, node.spec
     labels = {
-        sys.intern(key): sys.intern(value)
-        for key, value in (meta.labels or {}).items()
-        if not key.startswith(_DROPPED_LABELS)
+        share(key): share(value) for key, value in (meta.labels or {}).items() if not key.startswith(_DROPPED_LABELS)
     }
     kept = {
-        sys.intern(key): value
+        share(key): value
         for key, value in (meta.annotations or {}).items()
         if key.startswith(OURS) or key in KEPT_ANNOTATIONS
     }
@@ -54,14 +52,14 @@ def node_view(node: Node, settings: InventorySettings, problem_conditions: Itera
         labels=labels,
         annotations=kept,
         unschedulable=unschedulable,
-        taints=tuple(sys.intern(f"{one.key}={one.value}:{one.effect}") for one in taints),
+        taints=tuple(share(f"{one.key}={one.value}:{one.effect}") for one in taints),
         ready=conditions.get("Ready") == "True",
         deleting=meta.deletion_timestamp is not None,
         gpus=gpus_in(status.allocatable if status else None, settings.gpu_resources),
         rack=_first(labels, settings.rack_labels),
         domain=_first(labels, settings.domain_labels),
         pool=_first(labels, settings.pool_labels),
-        held_by=sys.intern(
+        held_by=share(
             held_by(labels, kept, (one.key for one in taints), conditions, cordoned_by(node), problem_conditions)
         ),
         boot_id=(status.node_info.boot_id if status and status.node_info else "")[:_LONGEST],
@@ -97,16 +95,16 @@ def pod_view(pod: Pod, owner: Owner | None, gpu_resources: Iterable[str]) -> Pod
     meta = pod.metadata
     annotations = meta.annotations or {}
     return PodView(
-        namespace=sys.intern(meta.namespace),
+        namespace=share(meta.namespace),
         name=meta.name,
         uid=meta.uid,
-        node=sys.intern(pod.spec.node_name),
+        node=share(pod.spec.node_name),
         owner=owner,
-        labels={sys.intern(key): sys.intern(value) for key, value in (meta.labels or {}).items()},
+        labels={share(key): share(value) for key, value in (meta.labels or {}).items()},
         annotations={
-            sys.intern(key): value for key, value in annotations.items() if key.startswith(OURS) or key in _KEPT_OF_PODS
+            share(key): value for key, value in annotations.items() if key.startswith(OURS) or key in _KEPT_OF_PODS
         },
-        phase=sys.intern(pod.status.phase if pod.status else ""),
+        phase=share(pod.status.phase if pod.status else ""),
         gpus=_asked(pod, tuple(gpu_resources)),
         mirror=MIRROR in annotations,
         deleting=meta.deletion_timestamp is not None,
@@ -121,7 +119,7 @@ def budget_view(budget: Budget) -> BudgetView | None:
     if selector is None:
         return None
     return BudgetView(
-        namespace=sys.intern(budget.metadata.namespace),
+        namespace=share(budget.metadata.namespace),
         name=budget.metadata.name,
         match_labels=selector.match_labels or {},
         match_expressions=tuple(
@@ -135,7 +133,7 @@ def controller_of(meta: Meta) -> Owner | None:
     """What made an object."""
     for one in meta.owner_references or ():
         if one.controller and one.uid:
-            return Owner(sys.intern(one.api_version), sys.intern(one.kind), sys.intern(one.name), sys.intern(one.uid))
+            return Owner(share(one.api_version), share(one.kind), share(one.name), share(one.uid))
     return None
 
 

@@ -4,11 +4,11 @@ A job is known by the UID of what owns its pods, and by its attempt: the number 
 often its pods have been made anew under their names (or completion indices). A name alone makes no job the same.
 """
 
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from agent.inventory.objects import Meta, Node, Pod
+from agent.inventory.sharing import share
 from agent.settings import InventorySettings
 from collectors.model import Subject, SubjectFacts, SubjectKind
 
@@ -68,11 +68,11 @@ class Mapper:
         meta = pod.metadata
         if not meta.uid or not self._wants_gpus(pod):
             return []
-        key = sys.intern(self._job_key(meta))
+        key = share(self._job_key(meta))
         job = self._jobs.setdefault(key, _Job(self._job_name(meta)))
         attributes = {
-            "namespace": sys.intern(meta.namespace),
-            "phase": sys.intern(pod.status.phase if pod.status else ""),
+            "namespace": share(meta.namespace),
+            "phase": share(pod.status.phase if pod.status else ""),
         }
         index = _first(_both(meta), self.settings.index_labels)
         if index:
@@ -112,7 +112,7 @@ class Mapper:
         return [*(self._with_job(facts, key, job) for facts in job.pods.values()), self._job_facts(key, job)]
 
     def _with_job(self, facts: SubjectFacts, key: str, job: _Job) -> SubjectFacts:
-        attributes = {**facts.attributes, "job": sys.intern(self._job_subject(key, job).id)}
+        attributes = {**facts.attributes, "job": share(self._job_subject(key, job).id)}
         return SubjectFacts(facts.subject, facts.name, facts.node, attributes)
 
     def _job_facts(self, key: str, job: _Job) -> SubjectFacts:
@@ -163,7 +163,7 @@ class Mapper:
 
 def _first(said: dict[str, str], names: Iterable[str]) -> str:
     """The first label of these that says something."""
-    return next((sys.intern(said[name][:_LONGEST]) for name in names if said.get(name)), "")
+    return next((share(said[name][:_LONGEST]) for name in names if said.get(name)), "")
 
 
 def _both(meta: Meta) -> dict[str, str]:

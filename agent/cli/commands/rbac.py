@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--template-namespace", metavar="NAME", default="", help="of Jobs among them; else the agent's")
     parser.add_argument("--namespace", metavar="NAME", default="watchstander", help="of the agent")
     parser.add_argument("--account", metavar="NAME", default="watchstander-agent", help="its service account")
+    parser.add_argument("--lease", metavar="NAME", default="watchstander", help="as actions.lease_name")
     parser.add_argument("--people", action="store_true", help="print the roles for people and collectors instead")
 
 
@@ -58,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
             unproven=kinds & UNPROVEN_NEEDS.keys(),
             templates=_chosen("--templates", args.templates, list(TEMPLATE_NEEDS)),
             template_namespace=args.template_namespace,
+            lease=args.lease,
         )
     sys.stdout.write(yaml.safe_dump_all(made, sort_keys=False))
     return OK

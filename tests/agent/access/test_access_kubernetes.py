@@ -276,6 +276,13 @@ def test_a_collector_may_send_for_the_node_of_its_pod_and_nothing_else(
     assert (found and (found.roles, found.node)) == (node and ((Role.INGEST,), node))
 
 
+@pytest.mark.parametrize("name", ["jane\nadmin logged in", "j" * 201, "\x1b[2J"], ids=["lines", "long", "escapes"])
+def test_a_name_that_could_forge_a_line_is_nobodys(server, identities, name) -> None:
+    server.knows(token_for("x"), name)
+
+    assert identities.ask(token_for("x").encode()) is None
+
+
 def test_without_an_api_server_it_says_where(clock, tmp_path) -> None:
     own = tmp_path / "own"
     own.write_text(OWN_TOKEN)

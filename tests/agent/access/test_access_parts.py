@@ -149,6 +149,7 @@ def test_static_tokens_bring_their_roles_and_bindings(tmp_path: Path) -> None:
         pytest.param([("x", "a", ()), ("y", "b", (Role.READ,))], "roles is empty", id="no-roles"),
         pytest.param([("x", "a", (Role.READ,)), ("x", "b", (Role.READ,))], "name of its own", id="same-name"),
         pytest.param([("admin", "a", (Role.READ,))], "name of its own", id="the-admins-name"),
+        pytest.param([("kubernetes:jane", "a", (Role.READ,))], "name of its own", id="a-name-of-the-clusters"),
         pytest.param([("x", "a", (Role.READ,)), ("y", "a", (Role.ADMIN,))], "are the same", id="same-token"),
     ],
 )
