@@ -179,6 +179,39 @@ def test_a_drain_that_is_cut_off_evicts_each_pod_once(cluster: Space, carrier: C
     assert sorted(evicted) == sorted(names)
 
 
+def test_a_restart_that_is_cut_off_again_and_again_moves_the_gang_once(
+    cluster: Space, carrier: Carrier, store: Store
+) -> None:
+    """Killed at every second point until it is through: the job is suspended once, resumed once, and runs elsewhere."""
+    cordoned, *_ = cluster.add_nodes(3, gpus=4)
+    before = cluster.run_job(pods=2, gpus=4)
+    job = cluster.admin.get("Job", "train", cluster.namespace)
+    node = Target("v1", "Node", "", cordoned, cluster.admin.get("Node", cordoned)["metadata"]["uid"])
+    owner = Target("batch/v1", "Job", cluster.namespace, "train", job["metadata"]["uid"])
+    steps = (Step(StepKind.CORDON, node), Step(StepKind.RESTART_JOB, owner, {"pods_seen": "2"}))
+    made = make_plan(f"INC-{cordoned[-12:]}", "DEC-1", "r", steps, Blast(nodes=1), time.time_ns())
+    store.journal.open(entry_for(made, PlanState.READY))
+
+    deaths = 0
+    while carrier.run(die_at=4, seconds=60) == KILLED:
+        deaths += 1
+        assert deaths < 60
+
+    entry = store.journal.get(made.id)
+    assert entry is not None
+    assert (entry.state, [step.state for step in entry.steps]) == (PlanState.DONE, [StepState.DONE] * 2)
+    after = cluster.running("app=train", 2)
+    assert not {pod["metadata"]["uid"] for pod in before} & {pod["metadata"]["uid"] for pod in after}
+    assert cordoned not in {pod["spec"]["nodeName"] for pod in after}
+    ours = [
+        write.verb
+        for write in cluster.plane.writes("admin")
+        if (write.resource, write.namespace, write.name) == ("jobs", cluster.namespace, "train") and write.code < 300
+    ]
+    assert ours == ["create", "patch", "patch"]
+    assert deaths > 2
+
+
 def test_a_leader_paused_between_claim_and_write_and_then_woken_is_refused(
     cluster: Space, store_url: str, store: Store
 ) -> None:
