@@ -1,9 +1,9 @@
 """What people say by what they do to nodes: a cordon of theirs, an uncordon of ours."""
 
-from agent.cluster.holders import PERSON
 from agent.cluster.read import cordoned_since_ns
 from agent.inventory.objects import Node
 from policies.cluster_view import OWN_CORDON, NodeView, Taken
+from policies.holders import PERSON
 
 CORDON = "cordon_by_person"
 UNCORDON = "uncordon_by_person"

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
-from agent.cluster.holders import KEPT_ANNOTATIONS, held_by
 from agent.inventory.objects import Budget, Meta, Node, Pod
 from agent.inventory.sharing import share
 from agent.settings import InventorySettings
 from policies.cluster_view import BudgetView, NodeView, Owner, PodView
+from policies.holders import KEPT_ANNOTATIONS, held_by
 
 OURS = "watchstander.io/"
 MIRROR = "kubernetes.io/config.mirror"

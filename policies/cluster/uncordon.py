@@ -1,13 +1,16 @@
-"""`uncordon`: only what Watchstander cordoned, and only once no other of its plans wants it cordoned.
+"""`uncordon`: only what Watchstander cordoned, and only once nobody else wants it cordoned: no other of its plans, and
+none of those who hold nodes beside it (`policies/holders.py`).
 
 The plan that lets go is the one that the undo plan names in `undoes`; where it names none, all let go.
 """
 
+from policies.cluster.client import Json
 from policies.cluster.cordon import foreign, is_cordoned
 from policies.cluster.look import Look, anew_on_conflict, done, failed, skipped
-from policies.cluster.marks import holders, preconditions, released
+from policies.cluster.marks import annotations, holders, labels, preconditions, released, setters
 from policies.cluster.targets import gone, node_of, node_path
 from policies.cluster_view import OWN_CORDON
+from policies.holders import OURSELVES, held_by
 from policies.journal import Progress
 
 
@@ -40,11 +43,24 @@ def _uncordon(look: Look) -> Progress:
     if not is_cordoned(node):
         look.client.patch(node_path(look), {"metadata": metadata})
         return done(f"{target} was uncordoned by somebody else already; our mark is removed", changed=True)
-    if who := foreign(node):
+    if who := foreign(node) or _beside_us(node):
         look.client.patch(node_path(look), {"metadata": metadata})
-        return skipped(f"{target} was cordoned by {who} meanwhile; left so, our mark is removed", changed=True)
+        return skipped(f"{target} is held by {who} meanwhile; left cordoned, our mark is removed", changed=True)
     if rest := released(held, of_plan):
         look.client.patch(node_path(look), {"metadata": metadata})
         return done(f"{target} stays cordoned for {rest}", changed=True)
     look.client.patch(node_path(look), {"metadata": metadata, "spec": {"unschedulable": None}})
     return done(f"{target} uncordoned", changed=True)
+
+
+def _beside_us(node: Json) -> str:
+    """Who else holds the node: NVSentinel, say, leaves a cordon that is there already as it is, and counts on it."""
+    status = node.get("status", {})
+    holder = held_by(
+        labels(node),
+        annotations(node),
+        [taint["key"] for taint in node.get("spec", {}).get("taints") or ()],
+        {one["type"]: one["status"] for one in status.get("conditions") or ()},
+        setters(node, "spec", "unschedulable"),
+    )
+    return "" if holder == OURSELVES else holder

@@ -3,8 +3,8 @@
 import pytest
 from cluster_objects import a_node, live
 
-from agent.cluster.holders import SIGNS, On, Sign
 from policies.cluster_view import OWN_CORDON
+from policies.holders import SIGNS, On, Sign
 
 
 def held(**of: object) -> tuple[str, bool]:

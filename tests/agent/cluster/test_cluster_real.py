@@ -9,13 +9,13 @@ import pytest
 from cluster_objects import SECOND_NS
 from real_view import Seen
 
-from agent.cluster.holders import OWN_MANAGER
 from agent.inventory.kube_api import Gone, KubeApi
 from agent.inventory.objects import Node
 from agent.inventory.watcher import Watcher
 from collectors.model import SubjectKind
 from policies.cluster.client import KubeClient
 from policies.cluster_view import OWN_CORDON, BudgetView, Place
+from policies.holders import OWN_MANAGER
 from testcluster.control_plane import ControlPlane
 from testcluster.objects import disruption_budget, gpu_node
 from testcluster.space import Space

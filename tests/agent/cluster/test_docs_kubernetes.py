@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from agent.access.kubernetes import RIGHTS
-from agent.cluster.holders import SIGNS
 from agent.cluster.people import CORDON, UNCORDON
 from policies.cluster.rbac import PEOPLE, READS
 from policies.cluster_view import OPT_OUT, OWN_CORDON, SNOOZE
+from policies.holders import SIGNS
 
 DOCS = (Path(__file__).parents[3] / "docs" / "kubernetes.md").read_text()
 

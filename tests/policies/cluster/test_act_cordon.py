@@ -72,8 +72,36 @@ def test_a_person_s_later_cordon_is_not_taken_for_ours(act: Act, admin: Admin, n
     undone = act(undo_of(cordon.plan)).run()
 
     assert undone.state is StepState.SKIPPED
-    assert "was cordoned by kubectl-cordon meanwhile" in undone.detail
+    assert "is held by kubectl-cordon meanwhile" in undone.detail
     assert state(admin, node) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("who", "sign"),
+    [
+        pytest.param(
+            "nvsentinel", {"metadata": {"annotations": {"quarantineHealthEventIsCordoned": "True"}}}, id="NVSentinel"
+        ),
+        pytest.param(
+            "cluster-autoscaler",
+            {"spec": {"taints": [{"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}]}},
+            id="cluster-autoscaler",
+        ),
+        pytest.param("kured", {"metadata": {"annotations": {"weave.works/kured-reboot-in-progress": "x"}}}, id="kured"),
+    ],
+)
+def test_a_cordon_that_another_counts_on_too_is_left_to_them(
+    who: str, sign: dict[str, Any], act: Act, admin: Admin, node: Object
+) -> None:
+    """They leave the field alone where it is set already: only their own mark tells."""
+    cordon = act(StepKind.CORDON, node)
+    cordon.run()
+    admin.patch("Node", node["metadata"]["name"], sign)
+
+    undone = act(undo_of(cordon.plan)).run()
+
+    assert (undone.state, undone.changed, state(admin, node)) == (StepState.SKIPPED, True, (True, None))
+    assert f"is held by {who} meanwhile; left cordoned" in undone.detail
 
 
 def test_a_person_who_uncordons_is_not_fought(act: Act, admin: Admin, node: Object) -> None:
