@@ -18,6 +18,7 @@ from agent.cluster.read import budget_view, has_gpus, is_over, node_view, pod_vi
 from agent.cluster.tallies import Tallies
 from agent.inventory.objects import Budget, Namespace, Node, Pod
 from agent.settings import ClusterSettings, InventorySettings, Settings
+from collectors.errors import WatchError
 from policies.cluster_view import BudgetView, NodeView, Owner, Place, PodView, Taken, Tally
 
 MOST_WORDS = 10_000
@@ -82,12 +83,12 @@ class LiveCluster:
         self._words: deque[Taken] = deque(maxlen=MOST_WORDS)
 
     def problem(self, now_ns: int) -> str:
-        """See ClusterView."""
+        """See ClusterView. What was done must be known too: limits and cool-downs are counted by it."""
         with self._lock:
             since = list(self._not_ready.values())
             nodes = len(self._nodes)
         waiting = self.owners.waiting if self.owners is not None else 0
-        return self.health.problem(now_ns, nodes, since, waiting)
+        return self.health.problem(now_ns, nodes, since, waiting) or self._steps(now_ns)[1]
 
     def leader(self, now_ns: int) -> str:
         """See ClusterView."""
@@ -143,10 +144,11 @@ class LiveCluster:
             return tuple(one for one in self._budgets.values() if one.namespace == namespace)
 
     def taken(self, since_ns: int) -> Iterable[Taken]:
-        """See ClusterView: the journal's, and people's words on nodes."""
+        """See ClusterView: the journal's, and people's words on nodes. While the journal cannot be read there are only
+        the words, and `problem` says so."""
         with self._lock:
             words = [word for word in self._words if word.time_ns >= since_ns]
-        return sorted([*self.elsewhere.taken(since_ns), *words], key=lambda one: one.time_ns)
+        return sorted([*self._steps(since_ns)[0], *words], key=lambda one: one.time_ns)
 
     def put_nodes(self, nodes: Iterable[Node]) -> None:
         """Nodes that are there, new or changed."""
@@ -244,6 +246,13 @@ class LiveCluster:
         with self._lock:
             for name in [name for name, held in self._namespaces.items() if held[0] == uid]:
                 del self._namespaces[name]
+
+    def _steps(self, since_ns: int) -> tuple[Iterable[Taken], str]:
+        """The journal's steps, or why they are not known: a store that is away must not stop the watch."""
+        try:
+            return self.elsewhere.taken(since_ns), ""
+        except WatchError as error:
+            return (), f"what was done lately is not known: {error}"
 
     def _drop_node(self, uid: str) -> None:
         node = self._nodes.pop(uid, None)

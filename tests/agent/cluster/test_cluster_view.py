@@ -7,6 +7,7 @@ from cluster_objects import NOW_NS, SECOND_NS, Clock, a_budget, a_namespace, a_n
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collectors.errors import RetryLater
 from policies.cluster_view import (
     OPT_OUT,
     OWN_CORDON,
@@ -207,6 +208,23 @@ def test_words_of_people_stand_among_the_journals_entries_by_time() -> None:
     cluster.elsewhere.taken = lambda since_ns: [one for one in steps if one.time_ns >= since_ns]
 
     assert [one.what for one in cluster.taken(NOW_NS - 1)] == ["uncordon_by_person", "evict"]
+
+
+def test_while_the_journal_is_away_people_are_still_heard_and_nothing_may_act() -> None:
+    cluster = live()
+    cluster.put_nodes([a_node(annotations=OURS)])
+
+    def away(since_ns: int) -> list[Taken]:
+        raise RetryLater("the database does not answer")
+
+    before = cluster.problem(NOW_NS)
+    cluster.elsewhere.taken = away
+
+    assert ([one.what for one in cluster.taken(0)], before, cluster.problem(NOW_NS)) == (
+        ["uncordon_by_person"],
+        "",
+        "what was done lately is not known: the database does not answer",
+    )
 
 
 names = st.sampled_from(["n1", "n2", "n3"])
