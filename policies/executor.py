@@ -348,6 +348,8 @@ class Executor:
                 return self._failed(entry, index, str(error))
             except FixConfiguration as error:
                 return self._wait_for_person(entry, str(error))
+            if shown.state is StepState.RUNNING:
+                return self._wait(entry, index, shown)
             if shown.state not in (StepState.DONE, StepState.SKIPPED):
                 return self._failed(entry, index, f"it no longer shows in the cluster: {shown.detail}")
         skipped = len(entry.steps) - len(done)

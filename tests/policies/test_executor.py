@@ -7,7 +7,7 @@ from executor_world import NOW, SECOND, World, job, node, plan, three_steps
 from collectors.errors import FixConfiguration, GiveUp, RetryLater
 from policies.executor import Patience, entry_for
 from policies.journal import HALF_WAY, Approval, PlanState, Progress, Stale, StepState
-from policies.plan import Step, StepKind
+from policies.plan import Plan, Step, StepKind
 
 CORDON, EVICT, RESTART, UNCORDON = StepKind.CORDON, StepKind.EVICT, StepKind.RESTART_JOB, StepKind.UNCORDON
 
@@ -431,6 +431,29 @@ def test_the_first_steps_must_still_show_when_the_last_is_done() -> None:
 
     assert world.state(made) is PlanState.FAILED
     assert "cordon node gpu-07: it no longer shows in the cluster" in world.reason(made)
+
+
+def test_a_gang_that_starts_again_while_other_pods_are_moved_is_waited_for_at_the_end() -> None:
+    """It showed when its step was done, and for a moment it is not whole."""
+    world = World()
+    made = plan(Step(RESTART, job(), words="restart job llama"), Step(EVICT, node(), words="evict 1 pod"))
+    world.open(made)
+    verify, shown = world.cluster.verify, []
+
+    def starting(plan_: Plan, index: int, memo: dict[str, str], now_ns: int) -> Progress:
+        shown.append(index)
+        if shown.count(0) == 2:
+            return Progress(StepState.RUNNING, "3 of 4 pods run", again_seconds=5)
+        return verify(plan_, index, memo, now_ns)
+
+    world.cluster.verify = starting  # type: ignore[method-assign]
+    world.run()
+    waiting = world.state(made)
+    world.run(6)
+
+    assert (waiting, world.state(made)) == (PlanState.RUNNING, PlanState.DONE)
+    assert world.cluster.writes == [(RESTART, "llama"), (EVICT, "gpu-07")]
+    assert world.told == ["acted restart_job", "acted evict", "mitigated"]
 
 
 def test_who_does_not_lead_does_nothing() -> None:

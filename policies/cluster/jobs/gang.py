@@ -38,6 +38,21 @@ class Switch:
         return dict(body)
 
 
+OWNERS = frozenset(
+    [
+        "JobSet",
+        "TrainJob",
+        "LeaderWorkerSet",
+        "RayJob",
+        "PyTorchJob",
+        "TFJob",
+        "XGBoostJob",
+        "JAXJob",
+        "MPIJob",
+        "AppWrapper",
+    ]
+)
+"""Kinds that manage the jobs that they own, their `suspend` too: a gang is restarted at its top owner."""
 SUSPEND = Switch(("spec", "suspend"), off=True)
 
 

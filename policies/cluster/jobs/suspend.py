@@ -15,7 +15,7 @@ from collectors.errors import GiveUp, RetryLater
 from policies.cluster import pods as pods_
 from policies.cluster.client import Json, path_of
 from policies.cluster.jobs import kueue
-from policies.cluster.jobs.gang import AGAIN_SECONDS, RESTARTED, SUSPENDED, Gang, Switch
+from policies.cluster.jobs.gang import AGAIN_SECONDS, OWNERS, RESTARTED, SUSPENDED, Gang, Switch
 from policies.cluster.look import Look, anew_on_conflict, done, failed, remember, running, skipped
 from policies.cluster.marks import annotations, mark, preconditions
 from policies.cluster.targets import gone, read
@@ -83,6 +83,9 @@ def _restart(look: Look, gang: Gang) -> _Restart | None:
     job = read(look.client, target, gang.plural)
     if job is None:
         return None
+    owner = pods_.controller(job)
+    if owner.get("kind") in OWNERS:
+        raise GiveUp(f"{target} belongs to {owner['kind']} {owner['name']}, which would undo it: restart that one")
     workload = kueue.workload_of(look.client, job, target.namespace)
     if workload is not None:
         path = kueue.path_of_workload(workload)

@@ -77,6 +77,18 @@ def test_no_pod_of_the_new_gang_meets_one_of_the_old(
     assert not any(mixed)
 
 
+def test_a_part_of_a_gang_is_not_restarted_alone(act: Act, admin: Admin, cluster: Space) -> None:
+    cluster.add_nodes(PODS)
+    _, labels = a_job_set(cluster)
+    before = cluster.running(labels, PODS, seconds=60)
+    [job] = admin.list("Job", cluster.namespace)
+
+    reason = refused(act(StepKind.RESTART_JOB, {"apiVersion": "batch/v1", "kind": "Job", **job}))
+
+    assert "belongs to JobSet gang, which would undo it: restart that one" in reason
+    assert uids(before) == uids(cluster.running(labels, PODS))
+
+
 def test_a_train_job_that_has_lost_a_pod_is_whole_again_only_with_all_of_them(
     act: Act, admin: Admin, cluster: Space
 ) -> None:
