@@ -54,6 +54,10 @@ class Judgement(msgspec.Struct, frozen=True):
     problem: str = ""
 
 
+_HOLDS = Judgement(holds=True)
+_DOES_NOT = Judgement(holds=False)
+
+
 class Given:
     """Values for many conditions: what the library makes of them is made once."""
 
@@ -85,11 +89,13 @@ class Condition:
         except RuntimeError as error:  # the library's own limit of 10,000 iterations, and wrong values
             return Judgement(holds=False, problem=_clean(str(error)))
         plain = value.plain_value()
+        if plain is True:  # an error's plain form is a text, never this
+            return _HOLDS
+        if plain is False:
+            return _DOES_NOT
         if value.type() == cel.Type.ERROR:
             return Judgement(holds=False, problem=_clean(str(plain)))
-        if plain is True:
-            return Judgement(holds=True)
-        return Judgement(holds=False, problem="" if plain is False else f"it gave {plain!r}, not true or false")
+        return Judgement(holds=False, problem=f"it gave {plain!r}, not true or false")
 
 
 class Conditions:
