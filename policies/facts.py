@@ -83,7 +83,7 @@ class Facts:
     job: Subject | None
     job_name: str
     interrupted: bool
-    """Whether the job no longer makes steps."""
+    """Whether the job was interrupted since the incident opened."""
     families: tuple[str, ...]
     """Independent sources, sorted."""
     now_ns: int
@@ -111,6 +111,11 @@ class Facts:
     def interrupted_ns(self) -> int:
         """When the job was last interrupted, Unix ns; 0: it was not."""
         return max((f.opened_ns for f in self.findings if f.kind in INTERRUPTIONS), default=0)
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether the job still does not make steps: an interruption that has cleared needs no restart any more."""
+        return any(f.kind in INTERRUPTIONS and f.cleared_ns is None for f in self.findings)
 
     @property
     def job_uid(self) -> str:
@@ -154,7 +159,7 @@ class Facts:
             "job.labels": dict(pods[0].labels) if pods else {},
             "job.pods": len(pods),
             "job.gpus": sum(pod.gpus for pod in pods),
-            "job.interrupted": self.interrupted,
+            "job.interrupted": self.stands_still,
             "attempts": attempts,
             "xid.codes": list(codes),
             "xid.actions": sorted(action for action in actions if action),

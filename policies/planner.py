@@ -218,6 +218,8 @@ class _Maker:
             return
         if not facts.interrupted:
             self.draft.left_out.append(f"no need to restart job: job {facts.job_name} has not been interrupted")
+        elif not facts.stands_still:
+            self.draft.left_out.append(f"no need to restart job: job {facts.job_name} makes steps again")
         elif owner is None:
             self.draft.left_out.append(f"cannot restart job: the cluster has no pods of job {facts.job_name}")
         elif owner.kind not in GANGS:
@@ -241,7 +243,7 @@ class _Maker:
         )
         name = self._facts.job_name if of_incident else owner.name
         self.draft.actions.append(Action(ActionKind.RESTART_JOB, job, name, undo_words(ActionKind.RESTART_JOB, name)))
-        if not (self._facts.interrupted and self._is_own(owner)):
+        if not (self._facts.stands_still and self._is_own(owner)):
             self._checkpoint(owner, pods)
         arguments = {"pods_seen": str(len(pods))}
         words = f"restart {target}, {len(pods)} pod{'s' * (len(pods) != 1)}"

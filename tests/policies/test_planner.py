@@ -207,6 +207,13 @@ def test_a_job_that_crashed_again_after_its_restart_is_restarted_again() -> None
     assert words(decision) == ["restart Job train/b, 2 pods"]
 
 
+def test_a_job_that_makes_steps_again_by_itself_is_not_restarted() -> None:
+    decision = decided("[notify, cordon, restart_job]", cluster(), ecc("nvml", "kernel_log"), crash(cleared=130))
+
+    assert words(decision) == ["cordon node a"]
+    assert "job b makes steps again" in decision.reason
+
+
 def test_a_job_is_found_by_the_pod_that_holds_the_card_where_its_uid_is_unknown() -> None:
     owner = Owner("batch/v1", "Job", "llama-worker", "uid-other")
     view = cluster(all_pods=[pod("w-0", "a", owner), pod("w-1", "n1", owner)])
