@@ -216,9 +216,8 @@ class PolicyEngine:
                 return ""
             if last.plan is None or last.plan.digest != plan.digest:
                 return f"decision {last.id} has taken its place: {last.reason}"
-            if last.verdict in (Verdict.DO, Verdict.ASK) or held_up(last):
-                return ""
-            return f"decision {last.id}: {last.reason}"
+            wanted = last.verdict in (Verdict.DO, Verdict.ASK) or held_up(last)
+            return "" if wanted else f"decision {last.id}: {last.reason}"
 
     def explain(self, incident: Incident, findings: Sequence[Finding], inventory: Inventory, now_ns: int) -> Explained:
         """Every rule's word on an incident, and what each guard says now. Decides and changes nothing."""
