@@ -31,7 +31,11 @@ class Change(msgspec.Struct, frozen=True):
 
 
 def follow(decision: Decision, held: Sequence[PlanEntry]) -> list[Change]:
-    """The writes that a decision comes to. `held`: every plan of its incident, over or not, undoing ones too."""
+    """The writes that a decision comes to. `held`: every plan of its incident, over or not, undoing ones too.
+
+    What is done already is never taken back from here: the next step of a wave is elsewhere too, and only the engine
+    knows whether an open incident still asks for it (`policies/undo.py`, a decision of its own).
+    """
     wanted = decision.plan if decision.verdict in (Verdict.DO, Verdict.ASK) else None
     wanted = wanted if wanted is not None and wanted.steps else None
     if wanted is None and held_up(decision):
@@ -53,8 +57,6 @@ def follow(decision: Decision, held: Sequence[PlanEntry]) -> list[Change]:
             there = there or same or (wanted is not None and _covers(entry.plan, wanted))
             if wanted is not None and not same and _elsewhere(entry, wanted):
                 changes += _stop(entry, wanted, decision)
-        elif wanted is not None and entry.state is PlanState.DONE and not same and _elsewhere(entry, wanted):
-            changes += _undo(entry, held, decision)
     if wanted is not None and not there:
         changes.append(Change(entry_for(wanted, state), "plan", _steps_words(wanted), new=True))
     return changes
@@ -106,14 +108,6 @@ def _stop(entry: PlanEntry, wanted: Plan, decision: Decision) -> list[Change]:
         reason = f"{reason}; undo proposed: {undo.plan.id}"
     stopped = Change(_at(entry, PlanState.STOPPED, reason, decision), "stop", reason)
     return [stopped, *([Change(undo, "plan", undo.reason, new=True)] if undo is not None else [])]
-
-
-def _undo(entry: PlanEntry, held: Sequence[PlanEntry], decision: Decision) -> list[Change]:
-    """What was carried out for a root that is none any more: its undo is proposed, once."""
-    undo = undo_of(entry, decision.decided_ns, UNDO_STANDS_NS)
-    if undo is None or any(other.is_undo and other.undoes == entry.plan.id for other in held):
-        return []
-    return [Change(undo, "plan", undo.reason, new=True)]
 
 
 def _covers(running: Plan, wanted: Plan) -> bool:

@@ -178,18 +178,12 @@ def test_a_plan_under_way_for_a_root_elsewhere_stops_and_its_undo_is_proposed() 
     assert opened.entry.plan == new
 
 
-def test_what_was_carried_out_for_a_root_elsewhere_is_proposed_to_be_taken_back_once() -> None:
-    """Not at every decision that follows."""
+def test_what_was_carried_out_elsewhere_stays_until_a_decision_of_its_own_takes_it_back() -> None:
+    """The next step of a wave is elsewhere too."""
     done = entry(plan(CORDON), PlanState.DONE, done=1)
     new = plan(Step(StepKind.CORDON, node("gpu-08")))
-    undo = undo_of(done, NOW, 0)
-    assert undo is not None
 
-    first = follow(decision(Verdict.ASK, new), [done])
-    again = follow(decision(Verdict.ASK, new), [done, msgspec.structs.replace(undo, state=PlanState.LAPSED)])
-
-    assert [(change.what, change.entry.is_undo) for change in first] == [("plan", True), ("plan", False)]
-    assert [change.entry.is_undo for change in again] == [False]
+    assert summary(follow(decision(Verdict.DO, new), [done])) == [(new.id, "ready", "plan", True)]
 
 
 def test_an_undo_that_waits_for_a_person_is_left_alone() -> None:
