@@ -31,7 +31,7 @@ VARIABLES: dict[str, Variable] = {
     "node.pool": Variable(CelType.STRING, "Its pool; empty where unknown."),
     "node.rack": Variable(CelType.STRING, "Its rack; empty where unknown."),
     "node.domain": Variable(CelType.STRING, "Its NVLink domain; empty where unknown."),
-    "node.gpus": Variable(CelType.INT, "GPUs that the node has: allocatable, else as many as are known; 0: unknown."),
+    "node.gpus": Variable(CelType.INT, "GPUs of the node that can be given to pods; 0 without a view of the cluster."),
     "node.ready": Variable(CelType.BOOL, "Whether the cluster calls it Ready; true where nothing is known."),
     "node.cordoned": Variable(CelType.BOOL, "Whether it takes no new pods, whoever cordoned it."),
     "node.held_by": Variable(
