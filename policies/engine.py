@@ -42,6 +42,8 @@ AGAIN_SECONDS = 10
 """A guard's no is asked again after so long."""
 ASK_AGAIN_SECONDS = 30
 """What a person is asked for is planned anew after so long: pods come and go, and the digest with them."""
+AUDIT_AGAIN_SECONDS = 60
+"""In audit nobody waits for either."""
 NS = 1_000_000_000
 
 ViewOf = Callable[[], ClusterView | None]
@@ -348,7 +350,8 @@ class PolicyEngine:
         due = [incident.opened_ns + rule.wait_seconds * NS] if waits else []
         if attempt.plan is not None and not waits:
             held_up = attempt.refusing or attempt.all_refusing
-            due.append(now_ns + (AGAIN_SECONDS if held_up else ASK_AGAIN_SECONDS) * NS)
+            seconds = AGAIN_SECONDS if held_up else ASK_AGAIN_SECONDS
+            due.append(now_ns + (AUDIT_AGAIN_SECONDS if self._mode(facts, rule) is Mode.AUDIT else seconds) * NS)
         if attempt.again_ns:
             due.append(attempt.again_ns)
         if due:
