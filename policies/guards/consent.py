@@ -82,7 +82,8 @@ class PersonGuard(Guard):
 
     def look(self, context: GuardContext) -> tuple[bool, str]:
         """A person's word, or another controller's, comes first. An undo meets only what Watchstander did itself."""
-        if context.facts.incident.state is IncidentState.SNOOZED:
+        asked_for = context.undoes and context.approved_by  # a person's newer word
+        if context.facts.incident.state is IncidentState.SNOOZED and not asked_for:
             return False, "a person has snoozed the incident"
         for node in context.reach.nodes:
             why = self._held(node, context)
