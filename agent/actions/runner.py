@@ -29,6 +29,7 @@ class Runner:
         """`carried` hears of each plan that was carried on, as it stood before and as it stands now."""
         self._executor = executor
         self._look_seconds = look_seconds
+        self._workers = workers
         self._carried = carried
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="act")
         self._under_way: set[str] = set()
@@ -82,11 +83,12 @@ class Runner:
             self._pool.submit(self._carry_on, entry)
 
     def _carry_on(self, entry: PlanEntry) -> None:
+        moved = False
         try:
             after = self._executor.carry_on(entry)
             if after.version != entry.version:
                 self._carried(entry, after)
-                self._wake.set()  # what stood in line behind it may go on
+                moved = True
         except (RetryLater, FixConfiguration) as error:
             self._trouble(error)
         except Exception:  # noqa: BLE001 - the outermost loop of a worker: one plan must not stop the others
@@ -95,6 +97,9 @@ class Runner:
         finally:
             with self._lock:
                 self._under_way.discard(entry.plan.id)
+                idle = len(self._under_way) < self._workers
+            if moved and idle:
+                self._wake.set()  # what stood in line behind it may go on; while others wait for hands it has time
 
     def _trouble(self, error: Exception) -> None:
         if str(error) != self.problem:
