@@ -142,6 +142,7 @@ class Actions:
         said = [
             f"lease: {self.lead.problem}" if self.lead.problem else "",
             f"actions: {self.runner.problem}" if self.runner is not None and self.runner.problem else "",
+            self.heads.problem,
         ]
         return [line for line in said if line]
 

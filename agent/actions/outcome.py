@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from agent.incidents.desk import Conflict, Desk
 from agent.store.store import Store
-from collectors.errors import GiveUp
+from collectors.errors import GiveUp, WatchError
 from detectors.model import IncidentState
 from policies.engine import PolicyEngine
 from policies.journal import OVER, PlanEntry, PlanState
@@ -62,7 +62,10 @@ class Outcome:
         """A step was carried out."""
         if entry.plan.steps[index].kind is not StepKind.CORDON or entry.is_undo:
             return
-        incident = self._store.incident(entry.plan.incident)
+        try:
+            incident = self._store.incident(entry.plan.incident)
+        except WatchError:
+            return  # a figure less; what was done is journaled all the same
         if incident is not None:
             self.event_to_cordon.note(max(0, self._clock() - incident.since_ns) / 1e9)
 
