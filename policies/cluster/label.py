@@ -42,7 +42,7 @@ def _label(look: Look) -> Progress:
     if not held:
         return skipped(f"{target} bears label {key}={is_now} already, by somebody else; left theirs")
     if is_now != value:
-        return failed(f"{target} bears label {key}={is_now} for {', '.join(held)}, not {value}; left so")
+        return skipped(f"{target} bears label {key}={is_now} for {', '.join(held)}, not {value}; left so")
     if plan_id in held:
         return done(f"{target} bears label {key}={value}")
     _patch(look, node, {}, {annotation: joined(held, plan_id)})

@@ -105,6 +105,17 @@ def test_what_a_person_set_before_stays_theirs(
     assert taints(admin, node) or LABEL["key"] in labels(admin, node)
 
 
+def test_another_plan_s_label_with_another_value_stays_and_fails_no_plan(act: Act, admin: Admin, node: Object) -> None:
+    first = act(StepKind.LABEL, node, arguments=LABEL)
+    first.run()
+
+    second = act(StepKind.LABEL, node, arguments={**LABEL, "value": "memory"}, incident="INC-2").run()
+
+    assert (second.state, second.changed) == (StepState.SKIPPED, False)
+    assert f"bears label {LABEL['key']}=gpu for {first.plan.id}, not memory" in second.detail
+    assert labels(admin, node)[LABEL["key"]] == "gpu"
+
+
 def test_a_label_that_a_person_changed_stays_as_they_want_it(act: Act, admin: Admin, node: Object) -> None:
     driver = act(StepKind.LABEL, node, arguments=LABEL)
     driver.run()
