@@ -110,6 +110,10 @@ class Component:
             process.wait()
             self._forget(process)
 
+    def alive(self) -> bool:
+        """Whether it runs, and has not ended by itself."""
+        return self._process is not None and self._process.poll() is None
+
     def pause(self) -> None:
         """SIGSTOP: connections stay open, nothing answers."""
         self._running().send_signal(signal.SIGSTOP)

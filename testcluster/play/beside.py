@@ -8,9 +8,10 @@ from pathlib import Path
 
 import msgspec
 
+from policies.model import Mode
 from testcluster.commands import write_private
 from testcluster.control_plane import ControlPlane
-from testcluster.play.rights import AGENT, AGENT_NAMESPACE
+from testcluster.play.rights import NAMESPACE, agent_token
 from testcluster.processes import Component
 
 CLUSTER = "play"
@@ -34,7 +35,9 @@ class Beside:
         return self.state / "watchstander"
 
 
-def settings_of(plane: ControlPlane, folder: Path, mode: str, port: int) -> dict[str, object]:
+def settings_of(
+    plane: ControlPlane, folder: Path, mode: Mode, port: int, policy: Path | None = None
+) -> dict[str, object]:
     """The agent's settings, as YAML or JSON would have them."""
     return {
         "listen": {"address": f"127.0.0.1:{port}"},
@@ -43,7 +46,9 @@ def settings_of(plane: ControlPlane, folder: Path, mode: str, port: int) -> dict
             "kubernetes": {"enabled": True},
         },
         "watch": {"test_as_live": True},
-        "policy": {"mode": mode},
+        "store": {"sightings_seconds": 5.0},
+        "policy": {"mode": mode.value} | ({"file": str(policy)} if policy is not None else {}),
+        "actions": {"lease_namespace": NAMESPACE},
         "inventory": {
             "cluster": CLUSTER,
             "kubernetes": True,
@@ -54,16 +59,17 @@ def settings_of(plane: ControlPlane, folder: Path, mode: str, port: int) -> dict
     }
 
 
-def start_beside(plane: ControlPlane, folder: Path, mode: str, port: int = 0) -> Beside:
+def start_beside(plane: ControlPlane, folder: Path, mode: Mode, port: int = 0, policy: Path | None = None) -> Beside:
     """Start the agent, wait until it is ready, and start the fleet. GiveUp with the end of its log where one fails."""
     state = folder / "state"
     data = state / "watchstander"
     for one in (folder, state, data):
         one.mkdir(mode=0o700, parents=True, exist_ok=True)
-    token = plane.admin.token_request(AGENT, AGENT_NAMESPACE, seconds=TOKEN_SECONDS)
-    write_private(folder / "agent.token", token)
+    write_private(folder / "agent.token", agent_token(plane.admin, TOKEN_SECONDS))
     write_private(folder / "ingest.token", secrets.token_urlsafe(32))
-    write_private(folder / "settings.yaml", msgspec.json.format(_json(settings_of(plane, folder, mode, port))).decode())
+    write_private(
+        folder / "settings.yaml", msgspec.json.format(_json(settings_of(plane, folder, mode, port, policy))).decode()
+    )
     port_file = folder / "agent.port"
     port_file.unlink(missing_ok=True)
     run = [sys.executable, "-m", "agent.cli.main"]

@@ -1,8 +1,5 @@
 """What the played cluster holds: 20 GPU nodes in five racks, and a training job of four pods, 32 ranks."""
 
-import time
-from collections.abc import Callable
-
 from testcluster.admin import Admin
 from testcluster.objects import ends_after, gpu_node, indexed_job, namespace
 from testcluster.space import is_ready, phase
@@ -32,12 +29,3 @@ def build(admin: Admin, count: int = NODES, seconds: float = 60.0) -> None:
 
 def _all_run(pods: list[dict[str, object]]) -> bool:
     return len(pods) == PODS and all(phase(pod) == "Running" for pod in pods)
-
-
-def wait_until(holds: Callable[[], bool], seconds: float, what: str) -> None:
-    """Wait for it; TimeoutError after so long."""
-    end = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > end:
-            raise TimeoutError(f"{what}: not within {seconds:.0f} s")
-        time.sleep(0.1)

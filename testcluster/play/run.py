@@ -1,0 +1,96 @@
+"""The whole scene, started and ended in order: control plane, nodes, job, agent, fleet."""
+
+import contextlib
+import os
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from policies.model import Mode
+from testcluster.commands import write_private
+from testcluster.control_plane import ControlPlane
+from testcluster.play import scene
+from testcluster.play.beside import Beside, start_beside
+from testcluster.play.rights import PEOPLE, grant
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Playground:
+    """What runs."""
+
+    plane: ControlPlane
+    beside: Beside
+    environment: Path
+    """A file to be sourced: the command line then finds agent, fleet and cluster."""
+
+
+@contextlib.contextmanager
+def playing(
+    folder: Path, mode: Mode, say: Say = lambda _line: None, *, nodes: int = scene.NODES, policy: Path | None = None
+) -> Iterator[Playground]:
+    """Start everything in an empty folder; all of it is ended and removed with the block.
+
+    WatchError with one line where something cannot be started.
+    """
+    began = time.monotonic()
+
+    def tell(line: str) -> None:
+        say(f"{time.monotonic() - began:5.1f} s  {line}")
+
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700, parents=True)
+    with ControlPlane.start(users=PEOPLE) as plane:
+        tell(f"control plane at {plane.url}")
+        grant(plane.admin, mode)
+        scene.build(plane.admin, nodes)
+        tell(f"{nodes} GPU nodes, and job {scene.NAMESPACE}/{scene.JOB} of {scene.PODS} pods with 8 GPUs each")
+        beside = start_beside(plane, folder, mode, policy=policy)
+        tell(f"agent in mode {mode.value} at {beside.url}, and the fleet that plays the nodes")
+        for person in PEOPLE:
+            write_private(folder / f"{person}.token", plane.token(person))
+        environment = folder / "env"
+        write_private(environment, _exports(plane, beside))
+        yield Playground(plane, beside, environment)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _exports(plane: ControlPlane, beside: Beside) -> str:
+    said = {
+        "XDG_STATE_HOME": str(beside.state),
+        "KUBECONFIG": str(plane.kubeconfig()),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+    }
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in said.items())
+
+
+def instructions(play: Playground, mode: Mode, folder: Path) -> str:
+    """What to do now, for the terminal."""
+    job = scene.node_names()[0]
+    lines = [
+        "",
+        "In another terminal:",
+        "",
+        f"    . {shlex.quote(str(play.environment))}",
+        "    kubectl get pods -n training -o wide      # where the job runs",
+        f"    watchstander inject xid-79 --node {job} --gpu 3     # on one of those nodes; --list shows more",
+        "    watchstander incident INC-...             # evidence, decisions, every guard's word",
+    ]
+    if mode is Mode.APPROVE:
+        alice = shlex.quote(str(folder / "alice.token"))
+        lines += [
+            "    watchstander plans                        # what waits for a person",
+            f"    watchstander approve PLN-... --token-file {alice}",
+        ]
+    lines += [
+        "    watchstander audit                        # what was decided and done",
+        "",
+        f"The page: {play.beside.url}  (`watchstander login` prints a link)",
+        "Ctrl-C ends it and removes everything. docs/try-it.md is the tour.",
+    ]
+    return "\n".join(lines)
