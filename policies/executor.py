@@ -18,6 +18,7 @@ from collectors.errors import FixConfiguration, GiveUp, RetryLater
 from policies.journal import (
     HALF_WAY,
     OVER,
+    WRITTEN,
     Cluster,
     Journal,
     PlanEntry,
@@ -173,7 +174,8 @@ class Executor:
                 try:
                     bound = bool(half_way(entry))
                     over = "" if bound else self._stands(entry)
-                    against = [] if over or bound else self._against(entry, index)
+                    written = WRITTEN in entry.steps[index].memo
+                    against = [] if over or bound or written else self._against(entry, index)
                 except RetryLater as error:
                     return self._hold(entry, str(error), said)
                 if over:

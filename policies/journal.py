@@ -54,6 +54,9 @@ class StepState(StrEnum):
 HALF_WAY = "half_way"
 """Key of a step's memo. As long as it is there the step is brought to its end, whatever guards or people say: to stop
 now, while a job is held suspended say, would be worse than either end. Its value says why, as a sentence's end."""
+WRITTEN = "written"
+"""Key of a step's memo: it has written all that it will, and its effect is waited for. Guards have nothing left to hold
+up: the pods that come anew are our own doing, not the owner's (G17)."""
 
 
 class StepEntry(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -117,8 +117,14 @@ def _covers(running: Plan, wanted: Plan) -> bool:
 
 
 def _elsewhere(entry: PlanEntry, wanted: Plan) -> bool:
-    """Whether the two touch no node or job in common."""
-    return not _targets(entry.plan) & _targets(wanted)
+    """Whether they are about other nodes, or about other jobs. A plan for the job alone is no other place than the
+    cordon before it: what is done already is left out of the next plan."""
+    old, new = _targets(entry.plan), _targets(wanted)
+    for of_nodes in (True, False):
+        before, after = ({target for target in each if (target.kind == "Node") is of_nodes} for each in (old, new))
+        if before and after and not before & after:
+            return True
+    return False
 
 
 def difference(old: Plan, new: Plan) -> str:

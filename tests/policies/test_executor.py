@@ -6,7 +6,7 @@ from executor_world import NOW, SECOND, World, job, node, plan, three_steps
 
 from collectors.errors import FixConfiguration, GiveUp, RetryLater
 from policies.executor import Patience, entry_for
-from policies.journal import HALF_WAY, Approval, PlanState, Progress, StepState
+from policies.journal import HALF_WAY, WRITTEN, Approval, PlanState, Progress, StepState
 from policies.plan import Plan, Step, StepKind
 
 CORDON, EVICT, RESTART, UNCORDON = StepKind.CORDON, StepKind.EVICT, StepKind.RESTART_JOB, StepKind.UNCORDON
@@ -335,6 +335,21 @@ def test_once_nothing_is_half_done_any_more_a_no_counts_again() -> None:
     world.run(5)
 
     assert (world.state(made), world.reason(made)) == (PlanState.STOPPED, "the incident is resolved")
+
+
+def test_a_guard_is_not_asked_any_more_about_a_step_that_has_written_all_it_will() -> None:
+    """The pods that a restart has brought back are no sign that the owner recovers the job."""
+    world, made = World(), plan(Step(RESTART, job()))
+    world.cluster.answers[RESTART] = [
+        Progress(StepState.WAITING, "resumed", memo={WRITTEN: "resumed"}, changed=True),
+        Progress(StepState.RUNNING, "2 of 4 pods run", again_seconds=1),
+    ]
+    world.open(made)
+    world.run()
+    world.against = {"G17": "4 pods were made anew"}
+    world.run(5)
+
+    assert world.state(made) is PlanState.DONE
 
 
 def test_what_is_said_later_is_tried_again_with_growing_patience() -> None:

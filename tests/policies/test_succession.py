@@ -186,6 +186,16 @@ def test_what_was_carried_out_elsewhere_stays_until_a_decision_of_its_own_takes_
     assert summary(follow(decision(Verdict.DO, new), [done])) == [(new.id, "ready", "plan", True)]
 
 
+def test_a_restart_after_the_cordon_of_the_same_incident_takes_nothing_back() -> None:
+    """The cordon is done, so that the next plan, when the job is found to hang, leaves it out."""
+    cordoned = entry(plan(CORDON), PlanState.DONE, done=1)
+    restart = plan(Step(StepKind.RESTART_JOB, job()))
+
+    (opened,) = follow(decision(Verdict.DO, restart), [cordoned])
+
+    assert (opened.entry.plan, opened.entry.is_undo) == (restart, False)
+
+
 def test_an_undo_that_waits_for_a_person_is_left_alone() -> None:
     """Whatever is decided about the incident."""
     undo = undo_of(entry(plan(CORDON), PlanState.FAILED, done=1), NOW, 0)

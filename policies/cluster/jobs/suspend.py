@@ -19,7 +19,7 @@ from policies.cluster.jobs.gang import AGAIN_SECONDS, OWNERS, RESTARTED, SUSPEND
 from policies.cluster.look import Look, anew_on_conflict, done, failed, remember, running, skipped
 from policies.cluster.marks import annotations, mark, preconditions
 from policies.cluster.targets import gone, read
-from policies.journal import HALF_WAY, Progress
+from policies.journal import HALF_WAY, WRITTEN, Progress
 
 AWAY_SECONDS = 5.0
 """Between two looks at an API server that does not answer, where it gives no time of its own."""
@@ -154,7 +154,7 @@ def _resume(restart: _Restart, detail: str) -> Progress:
 
 def _let_go(look: Look, said: str) -> dict[str, str]:
     """The memo from now on: the plan may be stopped again, the job runs on by itself."""
-    return {**{key: value for key, value in look.memo.items() if key != HALF_WAY}, "said": said}
+    return {**{key: value for key, value in look.memo.items() if key != HALF_WAY}, "said": said, WRITTEN: said}
 
 
 def _whole(restart: _Restart) -> Progress:
