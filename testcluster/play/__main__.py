@@ -8,6 +8,7 @@ from pathlib import Path
 
 from collectors.errors import GiveUp, WatchError
 from policies.model import Mode
+from testcluster.play.beside import Choices
 from testcluster.play.run import instructions, playing
 
 
@@ -23,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     policy = options.policy.absolute() if options.policy else None
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what we started ends with us
     try:
-        with playing(folder, mode, _say, nodes=options.nodes, policy=policy) as play:
+        with playing(folder, Choices(mode, policy), _say, nodes=options.nodes) as play:
             _say(instructions(play, mode, folder))
             while True:
                 for component in play.plane.components.values():

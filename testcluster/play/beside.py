@@ -20,6 +20,18 @@ READY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
+class Choices:
+    """How the agent is to run."""
+
+    mode: Mode = Mode.AUDIT
+    policy: Path | None = None
+    """Its policy file; None: the one that ships."""
+    as_live: bool = True
+    """Whether it takes what the fleet says for live."""
+    port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Beside:
     """The two processes, and where to find them."""
 
@@ -35,19 +47,18 @@ class Beside:
         return self.state / "watchstander"
 
 
-def settings_of(
-    plane: ControlPlane, folder: Path, mode: Mode, port: int, policy: Path | None = None
-) -> dict[str, object]:
+def settings_of(plane: ControlPlane, folder: Path, chosen: Choices) -> dict[str, object]:
     """The agent's settings, as YAML or JSON would have them."""
+    policy = {"mode": chosen.mode.value} | ({"file": str(chosen.policy)} if chosen.policy is not None else {})
     return {
-        "listen": {"address": f"127.0.0.1:{port}"},
+        "listen": {"address": f"127.0.0.1:{chosen.port}"},
         "access": {
             "tokens": [{"name": "fleet", "path": str(folder / "ingest.token"), "roles": ["ingest"]}],
             "kubernetes": {"enabled": True},
         },
-        "watch": {"test_as_live": True},
+        "watch": {"test_as_live": chosen.as_live},
         "store": {"sightings_seconds": 5.0},
-        "policy": {"mode": mode.value} | ({"file": str(policy)} if policy is not None else {}),
+        "policy": policy,
         "actions": {"lease_namespace": NAMESPACE},
         "inventory": {
             "cluster": CLUSTER,
@@ -59,7 +70,7 @@ def settings_of(
     }
 
 
-def start_beside(plane: ControlPlane, folder: Path, mode: Mode, port: int = 0, policy: Path | None = None) -> Beside:
+def start_beside(plane: ControlPlane, folder: Path, chosen: Choices) -> Beside:
     """Start the agent, wait until it is ready, and start the fleet. GiveUp with the end of its log where one fails."""
     state = folder / "state"
     data = state / "watchstander"
@@ -67,9 +78,8 @@ def start_beside(plane: ControlPlane, folder: Path, mode: Mode, port: int = 0, p
         one.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_private(folder / "agent.token", agent_token(plane.admin, TOKEN_SECONDS))
     write_private(folder / "ingest.token", secrets.token_urlsafe(32))
-    write_private(
-        folder / "settings.yaml", msgspec.json.format(_json(settings_of(plane, folder, mode, port, policy))).decode()
-    )
+    settings = msgspec.json.encode(settings_of(plane, folder, chosen))
+    write_private(folder / "settings.yaml", msgspec.json.format(settings).decode())
     port_file = folder / "agent.port"
     port_file.unlink(missing_ok=True)
     run = [sys.executable, "-m", "agent.cli.main"]
@@ -105,7 +115,3 @@ def start_beside(plane: ControlPlane, folder: Path, mode: Mode, port: int = 0, p
 
 def _environment(state: Path) -> dict[str, str]:
     return {**os.environ, "XDG_STATE_HOME": str(state), "PYTHONUNBUFFERED": "1"}
-
-
-def _json(value: object) -> bytes:
-    return msgspec.json.encode(value)

@@ -14,7 +14,7 @@ from policies.model import Mode
 from testcluster.commands import write_private
 from testcluster.control_plane import ControlPlane
 from testcluster.play import scene
-from testcluster.play.beside import Beside, start_beside
+from testcluster.play.beside import Beside, Choices, start_beside
 from testcluster.play.rights import PEOPLE, grant
 
 Say = Callable[[str], None]
@@ -32,7 +32,7 @@ class Playground:
 
 @contextlib.contextmanager
 def playing(
-    folder: Path, mode: Mode, say: Say = lambda _line: None, *, nodes: int = scene.NODES, policy: Path | None = None
+    folder: Path, chosen: Choices, say: Say = lambda _line: None, *, nodes: int = scene.NODES
 ) -> Iterator[Playground]:
     """Start everything in an empty folder; all of it is ended and removed with the block.
 
@@ -47,11 +47,11 @@ def playing(
     folder.mkdir(mode=0o700, parents=True)
     with ControlPlane.start(users=PEOPLE) as plane:
         tell(f"control plane at {plane.url}")
-        grant(plane.admin, mode)
+        grant(plane.admin, chosen.mode)
         scene.build(plane.admin, nodes)
         tell(f"{nodes} GPU nodes, and job {scene.NAMESPACE}/{scene.JOB} of {scene.PODS} pods with 8 GPUs each")
-        beside = start_beside(plane, folder, mode, policy=policy)
-        tell(f"agent in mode {mode.value} at {beside.url}, and the fleet that plays the nodes")
+        beside = start_beside(plane, folder, chosen)
+        tell(f"agent in mode {chosen.mode.value} at {beside.url}, and the fleet that plays the nodes")
         for person in PEOPLE:
             write_private(folder / f"{person}.token", plane.token(person))
         environment = folder / "env"
