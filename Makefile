@@ -13,13 +13,19 @@ $(error $(VENV) holds Python $(HELD), not $(PYTHON): `make clean` first)
 endif
 endif
 
-.PHONY: demo test quick check format bench lock clean help
+MODE ?= audit
+
+.PHONY: demo cluster test quick check format bench lock clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 demo: $(AGENT) ## play two real recordings through the whole watch and show what it finds
 	$(BIN)/watchstander demo
+
+cluster: $(AGENT) ## a real Kubernetes control plane, 20 played GPU nodes, a job and an agent: MODE=audit, approve or enforce
+	$(BIN)/python -m testcluster build
+	$(BIN)/python -m testcluster.play --mode $(MODE)
 
 test: $(DEV) ## every test, with a real PostgreSQL, a real Kubernetes control plane and real processes
 	$(BIN)/python -m testcluster build --with all
@@ -45,7 +51,7 @@ lock: $(DEV) ## renew the pinned requirements from pyproject.toml (hashes, no re
 	sh requirements/lock.sh
 
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-data
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-data cluster-data
 
 # A half-made environment would be taken for a whole one the next time.
 .DELETE_ON_ERROR:

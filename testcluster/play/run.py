@@ -77,7 +77,7 @@ def instructions(play: Playground, mode: Mode, folder: Path) -> str:
         "In another terminal:",
         "",
         f"    . {shlex.quote(str(play.environment))}",
-        "    kubectl get pods -n training -o wide      # where the job runs",
+        "    python -m testcluster show                # nodes and pods: where the job runs (or kubectl)",
         f"    watchstander inject xid-79 --node {job} --gpu 3     # on one of those nodes; --list shows more",
         "    watchstander incident INC-...             # evidence, decisions, every guard's word",
     ]
