@@ -22,7 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     mode, folder = Mode(options.mode), options.folder.absolute()
     policy = options.policy.absolute() if options.policy else None
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what we started ends with us
+    for number in (signal.SIGTERM, signal.SIGINT):  # Ctrl-C also where a shell in the background had it ignored
+        signal.signal(number, signal.default_int_handler)
     try:
         with playing(folder, Choices(mode, policy), _say, nodes=options.nodes) as play:
             _say(instructions(play, mode, folder))

@@ -27,7 +27,7 @@ rules:
     undo_when_resolved: true
     healthy_seconds: 5
 guards:
-  unavailable: {fleet: {count: 4, share: 0.5}}
+  unavailable: {fleet: {count: 4, share: 0.5}, pool: {count: 4, share: 0.5}}
 """
 
 
