@@ -7,18 +7,20 @@ certificate is the cluster's own.
 import base64
 import http.client
 import json
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import yaml
 
-from collectors.errors import FixConfiguration
-from testcluster.admin import Admin, Object
+from collectors.errors import FixConfiguration, GiveUp
+from testcluster.admin import Admin, ApiError, Object
 from testcluster.commands import write_private
 from testcluster.parts import JOBSET, KUEUE, LWS, TRAINER, Part, binary
-from testcluster.processes import Component, free_port, listens
+from testcluster.processes import Component, free_port
 
 if TYPE_CHECKING:
     from testcluster.control_plane import ControlPlane
@@ -91,9 +93,10 @@ def start(plane: "ControlPlane", name: str, ready_seconds: float) -> Component:
     if admin.find("Namespace", controller.namespace) is None:
         admin.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": controller.namespace}})
     certificates = folder / "k8s-webhook-server" / "serving-certs"
-    certificates.mkdir(parents=True)
-    for file in ("tls.crt", "tls.key"):
-        (certificates / file).symlink_to(plane.at.folder / file)
+    if not certificates.is_dir():
+        certificates.mkdir(parents=True)
+        for file in ("tls.crt", "tls.key"):
+            (certificates / file).symlink_to(plane.at.folder / file)
     configuration = folder / "config.json"
     write_private(configuration, json.dumps(_configuration(controller, certificates, webhook_port, health_port)))
     environment = {
@@ -101,10 +104,19 @@ def start(plane: "ControlPlane", name: str, ready_seconds: float) -> Component:
         "TMPDIR": str(folder),
         "METRICS_CERTIFICATES": str(certificates),
     }
+    # Before the manager, so that the API server has long taken note of them when it is ready.
+    webhooks = _webhooks(name, controller, plane.ca_file.read_bytes(), webhook_port)
+    admin.create_all(webhooks)
     component = plane.add(name, [str(command), f"--config={configuration}"], environment)
-    component.wait_until(lambda: _is_ready(health_port) and listens(webhook_port), ready_seconds)
-    for webhook in _webhooks(name, controller, plane.ca_file.read_bytes(), webhook_port):
-        admin.create(webhook)
+    urls = [hook["clientConfig"]["url"] for webhook in webhooks for hook in webhook["webhooks"]]
+    tls = ssl.create_default_context(cafile=str(plane.ca_file))
+    try:
+        component.wait_until(
+            lambda: _is_ready(health_port) and all(_is_served(url, tls) for url in urls), ready_seconds
+        )
+    except GiveUp:
+        stop(plane, name)
+        raise
     return component
 
 
@@ -136,12 +148,16 @@ def _configuration(controller: Controller, certificates: Path, webhook_port: int
 
 
 def _install_definitions(admin: Admin, folder: Path, ready_seconds: float) -> None:
-    """As they are: the API server reads YAML, and quicker than we."""
+    """As they are: the API server reads YAML, and quicker than we. Those of a controller that was stopped are there."""
     path = admin.resource("CustomResourceDefinition").path()
     names = []
     for file in sorted(folder.rglob("*.yaml")):
-        made = admin.request("POST", path, file.read_bytes(), content_type="application/yaml")
-        names.append(made["metadata"]["name"])
+        try:
+            made = admin.request("POST", path, file.read_bytes(), content_type="application/yaml")
+            names.append(made["metadata"]["name"])
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
     for name in names:
         admin.wait("CustomResourceDefinition", name, _established, seconds=ready_seconds)
 
@@ -156,6 +172,19 @@ def _is_ready(port: int) -> bool:
     try:
         connection.request("GET", "/readyz")
         return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _is_served(url: str, tls: ssl.SSLContext) -> bool:
+    """A manager that says it is ready may still be about to register a webhook: until then it answers 404."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=2, context=tls)
+    try:
+        connection.request("POST", parts.path, b"{}", {"Content-Type": "application/json"})
+        return connection.getresponse().status != 404
     except (OSError, http.client.HTTPException):
         return False
     finally:

@@ -78,14 +78,19 @@ def test_kueue_holds_a_job_back_until_there_is_room(cluster: Space) -> None:
     assert len(cluster.running("batch.kubernetes.io/job-name=second", 2)) == 2
 
 
-def test_a_controller_that_is_stopped_refuses_nothing_any_more(own_control_plane: ControlPlane) -> None:
+def test_a_controller_that_is_stopped_refuses_nothing_any_more_and_can_be_started_again(
+    own_control_plane: ControlPlane,
+) -> None:
     plane = own_control_plane
     plane.start_controller("jobset")
     plane.stop_controller("jobset")
+    plane.admin.create(workloads.job_set("unseen", "default"))
+    assert plane.admin.get("JobSet", "unseen", "default").get("status") is None
 
-    plane.admin.create(workloads.job_set("gang", "default"))
+    plane.start_controller("jobset")
 
-    assert plane.admin.get("JobSet", "gang", "default").get("status") is None
+    plane.admin.create(workloads.job_set("seen", "default"))
+    plane.admin.wait("Job", "seen-workers-0", bool, "default")
 
 
 def listeners(pid: int) -> list[str]:
