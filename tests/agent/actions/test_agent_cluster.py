@@ -160,3 +160,45 @@ def test_a_standby_sends_collectors_to_the_leader_and_takes_over_when_it_dies(
     assert len(incidents) == 2
     assert second.get("/v1/actions")["generation"] == 2
     assert second.get("/v1/audit/verify")["holds"]
+
+
+def test_a_person_approves_with_their_own_kubernetes_identity_where_a_role_lets_them(
+    cluster: Space, agent_at: Start
+) -> None:
+    """TokenReview says who, a SubjectAccessReview at that moment says whether; both stand in the approval."""
+    names = cluster.add_nodes(1)
+    admin, namespace = cluster.admin, cluster.namespace
+    for person in ("ann", "bob"):
+        admin.create(
+            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": person, "namespace": namespace}}
+        )
+    role = f"{namespace}-approver"
+    reading = {"apiGroups": ["watchstander.io"], "resources": ["incidents"], "verbs": ["get"]}
+    approving = {"apiGroups": ["watchstander.io"], "resources": ["plans"], "verbs": ["approve"]}
+    rbac = "rbac.authorization.k8s.io"
+    for name, rules in ((role, [reading, approving]), (f"{namespace}-reader", [reading])):
+        admin.create({"apiVersion": f"{rbac}/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules})
+    for person, name in (("ann", role), ("bob", f"{namespace}-reader")):
+        admin.create(
+            {
+                "apiVersion": f"{rbac}/v1",
+                "kind": "ClusterRoleBinding",
+                "metadata": {"name": f"{name}-{person}"},
+                "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": name},
+                "subjects": [{"kind": "ServiceAccount", "name": person, "namespace": namespace}],
+            }
+        )
+    agent = agent_at(policy={"mode": "approve"}, access={"kubernetes": {"enabled": True}})
+    until(lambda: agent.get("/v1/actions")["leads"])
+    assert agent.send(xid(uid_of(cluster, names[0]))) == 200
+    (plan,) = until(lambda: plans(agent, "awaiting"))
+    path, body = f"/v1/plans/{plan['id']}/approve", {"digest": plan["digest"]}
+
+    bob = agent.ask("POST", path, body, token=admin.token_request("bob", namespace))
+    ann = agent.ask("POST", path, body, token=admin.token_request("ann", namespace))
+    until(lambda: is_cordoned(cluster, names[0]))
+
+    assert (bob[0], ann[0]) == (403, 200)
+    approval = ann[1]["plan"]["approval"]
+    assert approval["who"] == f"kubernetes:system:serviceaccount:{namespace}:ann"
+    assert approval["how"] == "TokenReview and SubjectAccessReview"
