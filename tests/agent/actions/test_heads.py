@@ -10,7 +10,7 @@ import pytest
 
 from agent.actions.heads import Heads
 from agent.actions.lease import StoreLead
-from agent.actions.taken import FRESH_SECONDS, TakenBook
+from agent.actions.taken import FRESH_SECONDS, OVERLAP_NS, TakenBook
 from agent.store.store import Store, open_store
 from policies.cluster_view import Taken
 
@@ -100,8 +100,8 @@ def test_steps_are_read_at_most_once_a_second_and_at_once_when_one_was_carried_o
         return [one for one in held if one.time_ns >= since_ns]
 
     book = TakenBook(read, lambda: clock[0])
-    first = list(book.since(NOW + 1))
     again = list(book.since(NOW))
+    first = list(book.since(NOW + 1))
     held.append(Taken(NOW + 3, "taint", "n0"))
     unseen = list(book.since(NOW))
     book.stale()
@@ -121,3 +121,21 @@ def test_steps_of_longer_ago_than_was_read_are_read() -> None:
     book.since(NOW)
 
     assert [one.node for one in book.since(NOW - 10**18)] == ["old", "new"]
+
+
+def test_a_later_look_reads_only_what_is_newer_and_what_was_written_late() -> None:
+    second = 10**9
+    held = [Taken(NOW + n * 60 * second, "cordon", f"n{n}") for n in range(10)]
+    asked: list[int] = []
+
+    def read(since_ns: int) -> list[Taken]:
+        asked.append(since_ns)
+        return [one for one in held if one.time_ns >= since_ns]
+
+    book = TakenBook(read, lambda: 0.0)
+    book.since(NOW)
+    held += [Taken(NOW + 8 * 60 * second, "taint", "late"), Taken(NOW + 11 * 60 * second, "cordon", "newer")]
+    book.stale()
+
+    assert [one.node for one in book.since(NOW)] == [*(f"n{n}" for n in range(9)), "late", "n9", "newer"]
+    assert asked == [NOW, NOW + 9 * 60 * second - OVERLAP_NS]
