@@ -65,6 +65,12 @@ def pod(
     references = [{"kind": "Job", "name": f"job-of-{owner}", "uid": owner, "controller": True}] if owner else []
     limits = {"cpu": "8", **({"nvidia.com/gpu": str(gpus)} if gpus else {})}
     env = [{"name": f"VARIABLE_{i}", "value": f"value-{i}"} for i in range(padding)]
+    usual = {
+        "cni.projectcalico.org/podIP": f"10.{len(uid)}.0.1/32 of {uid}",
+        "cni.projectcalico.org/containerID": f"{uid:0>64}",
+        "prometheus.io/scrape": "true",
+        "sidecar.istio.io/inject": "false",
+    }
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -74,6 +80,7 @@ def pod(
             "uid": uid,
             "resourceVersion": "7",
             "labels": labels or {},
+            "annotations": usual if padding else {},
             "ownerReferences": references,
             "managedFields": [{"manager": "kubelet", "fieldsV1": {f"f:{i}": {} for i in range(padding)}}],
         },

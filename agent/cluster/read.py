@@ -11,8 +11,19 @@ from policies.holders import KEPT_ANNOTATIONS, held_by
 
 OURS = "watchstander.io/"
 MIRROR = "kubernetes.io/config.mirror"
-_KEPT_OF_PODS = frozenset({"karpenter.sh/do-not-disrupt", "cluster-autoscaler.kubernetes.io/safe-to-evict"})
-_DROPPED_LABELS = ("feature.node.kubernetes.io/", "beta.kubernetes.io/")
+LONGEST_VALUE = 64
+"""Of a pod's annotation by others: guards ask for marks (`true`, `false`, any). What is longer is cut."""
+_DROPPED_ANNOTATIONS = (
+    MIRROR,
+    "kubernetes.io/config.",
+    "kubectl.kubernetes.io/last-applied-configuration",
+    "cni.projectcalico.org/",
+    "k8s.v1.cni.cncf.io/",
+    "k8s.ovn.org/",
+)
+"""What kubelet, kubectl and network leave on each pod, different on every one."""
+_SHARED_CHARS = 8
+_DROPPED_LABELS = ("feature.node.kubernetes.io/cpu-", "beta.kubernetes.io/")
 """Dozens on each node, and no policy is about CPU flags."""
 _OVER = frozenset({"Succeeded", "Failed"})
 _LONGEST = 253
@@ -102,7 +113,9 @@ def pod_view(pod: Pod, owner: Owner | None, gpu_resources: Iterable[str]) -> Pod
         owner=owner,
         labels={share(key): share(value) for key, value in (meta.labels or {}).items()},
         annotations={
-            share(key): value for key, value in annotations.items() if key.startswith(OURS) or key in _KEPT_OF_PODS
+            share(key): value if key.startswith(OURS) else _mark(value)
+            for key, value in annotations.items()
+            if not key.startswith(_DROPPED_ANNOTATIONS)
         },
         phase=share(pod.status.phase if pod.status else ""),
         gpus=_asked(pod, tuple(gpu_resources)),
@@ -158,6 +171,10 @@ def gpus_in(resources: Mapping[str, str | int] | None, names: Iterable[str]) -> 
             if key == name or (name.endswith("-") and key.startswith(name)):
                 found += _whole(value)
     return found
+
+
+def _mark(value: str) -> str:
+    return share(value) if len(value) <= _SHARED_CHARS else value[:LONGEST_VALUE]
 
 
 def _whole(value: str | int) -> int:

@@ -64,7 +64,8 @@ def test_nodes_without_gpus_are_left_out_but_one_that_had_some_counts_on() -> No
 
 def test_a_pod_shows_what_guards_need() -> None:
     cluster = live()
-    pod = a_pod(labels={"app": "x"}, annotations={OPT_OUT: "false", "kubernetes.io/config.mirror": "hash", "x": "y"})
+    said = {OPT_OUT: "false", "kubernetes.io/config.mirror": "hash", "acme.com/keep": "yes", "long": "x" * 70}
+    pod = a_pod(labels={"app": "x"}, annotations=said)
     cluster.put_pods([pod])
 
     assert list(cluster.pods_on("n1")) == [
@@ -75,7 +76,7 @@ def test_a_pod_shows_what_guards_need() -> None:
             node="n1",
             owner=JOB,
             labels={"app": "x"},
-            annotations={OPT_OUT: "false"},
+            annotations={OPT_OUT: "false", "acme.com/keep": "yes", "long": "x" * 64},
             phase="Running",
             gpus=8,
             mirror=True,
