@@ -94,6 +94,7 @@ class Watch:
         self.policy = PolicyEngine(
             policy.rules, mode, as_live, guards=policy.guards, view=view, can_restart=can_restart, lacking=lacking
         )
+        self.policy.adopt(policy)
         self.jobs = JobBook(origin)
         self._events: list[Event] = []
         self._words: deque[tuple[Word, int]] = deque()

@@ -12,15 +12,20 @@ import argparse
 import asyncio
 import time
 
+import msgspec
+
 from benchmarks.acting_agent import Acting, acting, load, xid
 from benchmarks.ingest_rate import ask, request
 from benchmarks.rows import table
+from collectors.model import Batch
 from collectors.wire import encode
 
 RACK = 8
 LIMIT = 20
 """Of the default policy: the lower of 20 and a tenth of 750."""
 MARKS = 12
+CALM_SECONDS = 8.0
+"""Between two batches of a node: it counts as silent after 30 s."""
 
 
 def main() -> None:
@@ -58,13 +63,29 @@ async def measure(agent: Acting, seconds: float) -> tuple[dict[float, int], floa
         status = await ask(reader, writer, request(encode(xid(uid)), agent.token))
         if status != 200:
             raise SystemExit(f"the agent answered {status}")
-    writer.close()
     sent = time.perf_counter() - began
     counts: dict[float, int] = {}
-    for mark in range(1, MARKS + 1):
-        await asyncio.sleep(max(0.0, began + mark * seconds / MARKS - time.perf_counter()))
-        counts[mark * seconds / MARKS] = len(agent.cordons.seen)
+    mark, sequence = 1, 2
+    while mark <= MARKS:
+        # collectors go on: who falls silent is not acted on (G14)
+        next_mark = began + mark * seconds / MARKS
+        for uid in agent.nodes.values():
+            await ask(reader, writer, request(encode(calm(uid, sequence)), agent.token))
+            if time.perf_counter() >= next_mark:
+                break
+        sequence += 1
+        await asyncio.sleep(max(0.0, min(next_mark - time.perf_counter(), CALM_SECONDS)))
+        if time.perf_counter() >= next_mark:
+            counts[mark * seconds / MARKS] = len(agent.cordons.seen)
+            mark += 1
+    writer.close()
     return counts, sent
+
+
+def calm(uid: str, sequence: int) -> Batch:
+    """One batch of a node that goes on sending."""
+    before = xid(uid)
+    return msgspec.structs.replace(before, sequence=sequence, events=())
 
 
 if __name__ == "__main__":

@@ -151,6 +151,10 @@ def _batch(context: GuardContext, taken: Sequence[Taken]) -> tuple[list[tuple[Pl
     if len(firm) < len(known):
         few = len(known) - len(firm)
         missing.append(f"{few} of {len(known)} nodes have fewer than {context.rule.sources} independent sources")
+    heard = [(place, node) for place, node in firm if not place.silent]
+    if len(heard) < len(firm):
+        missing.append(f"{len(firm) - len(heard)} nodes of the wave are silent")
+        firm = heard or firm[:1]
     done = {uid for what, uid in standing(taken, facts.incident.id) if what == StepKind.CORDON.value}
     fresh = [(place, node) for place, node in firm if not node.unavailable and node.uid not in done]
     if not fresh:

@@ -1,6 +1,6 @@
 """What is known about an incident when it is decided: the values of conditions, and whom actions would touch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from collectors.kernel_log.xid_catalogue import XID_CATALOGUE
@@ -69,6 +69,8 @@ class Place:
     families: tuple[str, ...] = ()
     """Independent sources that bear witness there, sorted."""
     cards: tuple[Card, ...] = ()
+    silent: str = ""
+    """Why its telemetry is missing; empty where it comes in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +232,10 @@ def _places(
     """The nodes that the root's kind shows on, with the cards there and the sources that bear witness there."""
     hardware = LAYERS[incident.kind] in HARDWARE_SIDE
     by_node: dict[Subject, list[Finding]] = {}
+    silent: dict[Subject | None, str] = {}
     for finding in own:
+        if finding.kind is FindingKind.TELEMETRY_LOST and finding.cleared_ns is None:
+            silent.setdefault(_node_of(finding, inventory), finding.summary)
         if not hardware or LAYERS[finding.kind] in HARDWARE_SIDE:
             where = _node_of(finding, inventory)
             if where is not None:
@@ -238,16 +243,23 @@ def _places(
     if incident.subject.kind not in WAVES:
         if node is None:
             return ()
-        return (_place(node, node_name, by_node.get(node, []), incident, inventory),)
+        return (_place(node, node_name, by_node.get(node, []), incident, inventory, silent),)
     hit = {where: found for where, found in by_node.items() if any(f.kind is incident.kind for f in found)}
     places = [
-        _place(where, _name(inventory, where, found[0].names.get("node")), found, incident, inventory)
+        _place(where, _name(inventory, where, found[0].names.get("node")), found, incident, inventory, silent)
         for where, found in hit.items()
     ]
     return tuple(sorted(places, key=lambda place: (place.since_ns, place.name, place.subject.id)))
 
 
-def _place(node: Subject, name: str, found: list[Finding], incident: Incident, inventory: Inventory) -> Place:
+def _place(
+    node: Subject,
+    name: str,
+    found: list[Finding],
+    incident: Incident,
+    inventory: Inventory,
+    silent: Mapping[Subject | None, str],
+) -> Place:
     cards: dict[str, Card] = {}
     for finding in found:
         subject = finding.subject
@@ -263,6 +275,7 @@ def _place(node: Subject, name: str, found: list[Finding], incident: Incident, i
         since_ns=min((f.since_ns for f in found if f.kind is incident.kind), default=incident.since_ns),
         families=_seen_by(found),
         cards=tuple(cards[uuid] for uuid in sorted(cards)),
+        silent=silent.get(node, ""),
     )
 
 

@@ -21,9 +21,9 @@ class EvidenceGuard(Guard):
         root = facts.root
         if root is None or not root.evidence:
             return False, "the root finding shows no evidence"
-        silent = [f for f in facts.findings if f.kind is FindingKind.TELEMETRY_LOST and f.cleared_ns is None]
+        silent = _silent(context)
         if silent:
-            return False, f"telemetry is missing: {silent[0].summary}"
+            return False, f"telemetry is missing: {silent}"
         newest_ns = max(item.time_ns for finding in facts.findings for item in finding.evidence)
         held = bool(context.ripe_ns) and root.cleared_ns is None
         held = held and context.now_ns - context.ripe_ns <= settings.held_seconds * NS
@@ -36,6 +36,16 @@ class EvidenceGuard(Guard):
         pieces = sum(len(finding.evidence) for finding in facts.findings)
         when = " when all but a wait was settled, and the finding is still open" if held else ""
         return True, f"{pieces} pieces of evidence, the newest {age} s old{when}"
+
+
+def _silent(context: GuardContext) -> str:
+    """Whose telemetry is missing: of a wave only the nodes count that the plan is about."""
+    facts = context.facts
+    if facts.wave and context.plan is not None:
+        about = {step.target.uid for step in context.plan.steps}
+        return next((place.silent for place in facts.places if place.silent and place.subject.id in about), "")
+    found = (f.summary for f in facts.findings if f.kind is FindingKind.TELEMETRY_LOST and f.cleared_ns is None)
+    return next(found, "")
 
 
 class SourcesGuard(Guard):

@@ -73,6 +73,24 @@ def test_a_wave_that_goes_on_is_held_for_an_hour_at_most() -> None:
     assert min(fleet.cordoned_at) < 100 + 2 * 3600
 
 
+def test_a_silent_node_of_a_wave_is_left_and_holds_up_no_other() -> None:
+    fleet = world(FAST, count=100)
+    _, findings = many(60)
+    quiet = [
+        msgspec.structs.replace(
+            finding(FindingKind.TELEMETRY_LOST, since=300, subject=one.related[0], names=one.names, related=()),
+            id=f"F-silent-{index}",
+        )
+        for index, one in enumerate(findings[:3])
+    ]
+    fleet.tick(101, *findings)
+    fleet.tick(301, *quiet)
+    fleet.run(305, 4 * 3600, 30)
+
+    assert len(fleet.cordoned()) == 57
+    assert not {"n1", "n2", "n3"} & set(fleet.cordoned())
+
+
 def test_500_incidents_at_once_stay_within_every_limit_in_the_very_same_tick() -> None:
     guards = "  wave: {rack: 1000, domain: 1000, fleet: 1000}\n  rate: {acts: 400, seconds: 3600}\n"
     fleet = world(guards, count=1000, obeys=False)
