@@ -1,7 +1,7 @@
 """List, then watch, for one kind of object, for ever: the loop that keeps up with a Kubernetes API server.
 
-list (pages) -> watch from where the list stood -> on an end or a cut go on from the last version told -> on 410 or
-anything that cannot be trusted list anew. What a new list no longer has is gone.
+list (pages) -> watch from where the list stood -> on an end or a cut go on from the last version told, also once an API
+server that was away is back -> on 410 or anything that cannot be trusted list anew. What a new list has not is gone.
 """
 
 import logging
@@ -22,6 +22,9 @@ _log = logging.getLogger(__name__)
 
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
+MOST_RESUMES = 6
+"""Attempts in vain to go on where it stood, about half a minute; then it lists anew. A database that was put back to an
+older state never reaches the version that was told."""
 SILENCE_SECONDS = 30.0
 """A watch is given up so long after the server should have ended it."""
 
@@ -66,6 +69,8 @@ class Watcher(Generic[Object]):
     heard_ns: int = 0
     """When the API server last said something here (a bookmark too), by `clock`."""
     _uids: set[str] = field(default_factory=set)
+    _at: str = ""
+    """The last version told; empty: list anew."""
 
     def run(self, stop: threading.Event) -> None:
         """List and watch until told to stop; waits longer after each failure in a row, a minute at most."""
@@ -87,13 +92,13 @@ class Watcher(Generic[Object]):
                 if str(error) != self.problem:
                     self.problem = str(error)
                     _log.warning("inventory: %s", error)
-                version = ""
+                version = self._at if self.counts.failures <= MOST_RESUMES else ""
                 stop.wait(self._patience())
 
     def list(self) -> str:
         """Read all pages; returns the version at which they stood. What is no longer there is dropped."""
         seen: set[str] = set()
-        token = ""
+        token = self._at = ""
         while True:
             query = {"limit": str(self.page)} | ({"continue": token} if token else {})
             body = self.api.get(self.path, query)
@@ -127,9 +132,11 @@ class Watcher(Generic[Object]):
             "timeoutSeconds": str(round(self.watch_seconds)),
         }
         self.counts.watches += 1
+        self._at = version
         for line in self.api.lines(self.path, query, self.watch_seconds + SILENCE_SECONDS):
             self.heard_ns = self.clock()
             if not line:
+                self.counts.failures, self.problem = 0, ""
                 continue
             try:
                 told = msgspec.json.decode(line, type=Told)
@@ -141,7 +148,7 @@ class Watcher(Generic[Object]):
             read = self._read(told.object)
             if read is None:
                 continue
-            version = read.metadata.resource_version or version
+            version = self._at = read.metadata.resource_version or version
             if told.type in ("ADDED", "MODIFIED"):
                 self._uids.add(read.metadata.uid)
                 self.put([read])
@@ -160,6 +167,7 @@ class Watcher(Generic[Object]):
         except (msgspec.DecodeError, RecursionError):
             status = Status()
         where = f"{self.api.url}{self.path}: {status.code} {status.reason or 'error'} in the watch"
+        self._at = ""
         if status.code == 410:
             raise Gone(f"{where}; listed anew")
         raise RetryLater(f"{where}; listed anew")

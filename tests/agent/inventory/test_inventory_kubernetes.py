@@ -10,6 +10,8 @@ import pytest
 
 from agent.inventory.feed import InventoryFeed, Subscription, feed_of
 from agent.inventory.kube_api import KubeApi
+from agent.inventory.objects import Node
+from agent.inventory.watcher import MOST_RESUMES, Watcher
 from agent.settings import InventorySettings
 from benchmarks.kube_server import CUT, TOKEN, KubeServer, node, pod
 from collectors.errors import FixConfiguration, RetryLater
@@ -317,3 +319,40 @@ def test_without_a_cluster_around_it_the_agent_says_what_to_set() -> None:
 
 def test_settings_that_ask_for_nothing_start_nothing() -> None:
     assert feed_of(InventorySettings(), {}) is None
+
+
+def test_after_a_server_was_away_it_goes_on_where_it_stood_without_a_new_list(server, running) -> None:
+    server.objects[NODES] = [node(1)]
+    one = running()
+    server.wait_for_watch(NODES)
+    server.tell(NODES, "ADDED", node(41))
+    one.until(lambda i: bool(i.called(SubjectKind.NODE, "node-00041")))
+    server.refuse = 503
+    server.say[NODES].put(None)
+    one.until(lambda _: bool(one.feed.problems))
+    server.refuse = 0
+
+    assert server.wait_for_watch(NODES)["resourceVersion"] == "42"
+    one.until(lambda _: not one.feed.problems)
+    assert one.feed.nodes is not None
+    assert one.feed.nodes.counts.lists == 1
+
+
+def test_a_server_that_never_comes_to_the_version_told_is_listed_anew(server, token) -> None:
+    stop = threading.Event()
+    server.objects[NODES] = [node(1)]
+
+    class Never(Watcher[Node]):
+        def watch(self, version: str) -> str:
+            self.counts.watches += 1
+            self._at = version
+            if self.counts.lists == 1:
+                raise RetryLater("504 Timeout: Too large resource version")
+            stop.set()
+            return version
+
+    api = KubeApi(server.url, token, None, 10.0)
+    watcher = Never(api, NODES, Node, lambda _: None, lambda *_: None, jitter=lambda: -0.999)
+    watcher.run(stop)
+
+    assert (watcher.counts.lists, watcher.counts.watches) == (2, MOST_RESUMES + 2)
