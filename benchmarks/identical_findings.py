@@ -45,7 +45,8 @@ def measured(nodes: int, seconds: float, step: int) -> dict[str, str]:
         before = load()
         counts, sent = asyncio.run(measure(agent, seconds))
         incidents = agent.ask("/v1/incidents?limit=1000")["incidents"]  # type: ignore[index]
-    cards = sum("xid" in incident["kinds"] for incident in incidents)
+    # an Xid 79 is told as `gpu_lost`; incidents that went up into the wave are resolved, and hold nothing any more
+    cards = sum({"xid", "gpu_lost"} & set(incident["kinds"]) != set() for incident in incidents)
     return {
         "faults sent": f"{nodes} within {sent:.1f} s",
         "incidents about them": str(cards),
