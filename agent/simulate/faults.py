@@ -11,6 +11,7 @@ from typing import Any
 
 from agent.simulate.cards import NS
 from agent.simulate.job import Job, settled
+from agent.simulate.job_plan import Phase
 from agent.simulate.truth import Phase as Told
 from agent.simulate.truth import Truth
 from agent.simulate.world import World
@@ -65,6 +66,9 @@ class Faults:
         if job is not None and fault.kind not in ON_CARDS and not settled(job, self._settles(fault.kind, job)):
             if not job.ended:
                 self.world.after(1.0, lambda: self._try(fault))
+            return
+        if job is not None and fault.kind in ON_CARDS and job.phase in (Phase.OFF, Phase.BROKEN) and not job.ended:
+            self.world.after(1.0, lambda: self._try(fault))  # a node without power corrects no errors
             return
         if job is not None and fault.node >= 0 and fault.node not in job.nodes:
             return

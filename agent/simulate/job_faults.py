@@ -80,6 +80,9 @@ def dataloader_slow(faults: Faults, fault: Fault) -> None:
     guilty = {} if everywhere else faults.where(job, rank)
     told = faults.told(fault, "dataloader_stall", guilty=guilty)
     workers = int(world.rng.integers(*p.LOADER_WORKERS))
+    if not everywhere and job.plan.log_every >= workers:
+        # facts: recordings study, bursts show only in lines finer than they are; a late rank is what is left to say
+        told.roots += ("straggler",)
     wait = fault.severity or job.plan.step_seconds * world.log_uniform(p.LOADER_WAIT_STEPS)
     slow = Slow(
         "late loader",

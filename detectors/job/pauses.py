@@ -79,7 +79,9 @@ class Pauses:
         if self._bursts or rhythm is None or len(self._held) < 2:
             return self._bursts
         first_ns, last_ns = self._held[0].since_ns, self._held[-1].since_ns
-        steps = sum(gap.steps for gap in rhythm.gaps_since(first_ns) if gap.end_ns <= last_ns + NS)
+        # only lines that speak for steps of this row alone: a sparse one may stand for steps of before
+        inside = [g for g in rhythm.gaps_since(first_ns) if g.end_ns <= last_ns + NS]
+        steps = sum(g.steps for g in inside if g.end_ns - int(g.seconds * NS) >= first_ns - NS * COARSE_S)
         self._bursts = steps >= BURST_STEPS * (len(self._held) - 1)
         return self._bursts
 
