@@ -105,6 +105,8 @@ class Engine:
         for event in self.enrolment.fresh(batch, received_ns):
             # a line that claims to come from the future would hold back every later one of its job
             time_ns = min(event.time_ns + offset_ns, latest_ns)
+            if event.kind is EventKind.TRAINING_STEP and event.subject.kind is SubjectKind.JOB:
+                self.rhythms.of(event.subject).read_on = batch.node
             placed = with_card(event, batch.node, self.inventory)
             self._events.append(placed if time_ns == event.time_ns else replace(placed, time_ns=time_ns))
 

@@ -250,9 +250,17 @@ _LOSS_WARNING_SECONDS = 900.0
 """BLOOM's gradient norm rose 4 steps of 106 s before its loss did, GLM-130B's loss scale 30 steps before (facts:
 training 2.1): a quarter of an hour holds both at common step times."""
 
+TOGETHER_SECONDS = 10.0
+"""A gradient norm that jumps on the line on which the loss leaves its course, or one before, is part of it; a warning
+comes earlier (BLOOM: four steps). A choice: a few lines of a common job."""
+
 _LOSS = (
-    *_edges(K.GRAD_NORM_SPIKE, (K.LOSS_SPIKE, K.LOSS_DIVERGENCE, K.LOSS_NAN), _LOSS_WARNING_SECONDS, Scope.JOB,
+    *_edges(K.GRAD_NORM_SPIKE, (K.LOSS_SPIKE, K.LOSS_NAN), _LOSS_WARNING_SECONDS, Scope.JOB,
             "facts: training 2.1, BLOOM 176B"),
+    *_edges(K.GRAD_NORM_SPIKE, (K.LOSS_DIVERGENCE,), _LOSS_WARNING_SECONDS, Scope.JOB,
+            "facts: training 2.1, BLOOM 176B", TOGETHER_SECONDS),
+    *_edges(K.LOSS_DIVERGENCE, (K.GRAD_NORM_SPIKE,), 60, Scope.JOB,
+            "recordings: h200-training, both on one line", -TOGETHER_SECONDS),
     *_edges(K.LOSS_SPIKE, (K.LOSS_DIVERGENCE, K.LOSS_NAN), _LOSS_WARNING_SECONDS, Scope.JOB,
             "facts: training 2.1, tr8-104B"),
     *_edges(K.LOSS_DIVERGENCE, (K.LOSS_NAN,), _LOSS_WARNING_SECONDS, Scope.JOB,

@@ -53,6 +53,7 @@ EFFECT: dict[FindingKind, str] = {
     K.GPU_MEMORY_PRESSURE: "memory pressure",
     K.GPU_OUT_OF_MEMORY: "out of memory",
     K.LOSS_SPIKE: "loss spike",
+    K.GRAD_NORM_SPIKE: "gradient norm spike",
     K.LOSS_DIVERGENCE: "loss divergence",
     K.LOSS_NAN: "NaN loss",
     K.TELEMETRY_LOST: "lost telemetry",

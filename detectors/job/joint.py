@@ -7,6 +7,7 @@ import numpy as np
 from collectors.model import Subject, SubjectKind
 from detectors.frame import Bools, Ints
 from detectors.gpu.habits import WORK
+from detectors.job.rhythm import Rhythm
 from detectors.job.situation import Judge
 from detectors.job.situation_detector import SituationDetector
 from detectors.model import Finding
@@ -71,7 +72,9 @@ class JointDetectors:
         # a rank not heard for longer than the allowed lateness is unknown, not what it was
         heard = members[time_ns - view.habits.last_ns[members] <= 10_000_000_000]
         silent = np.setdiff1d(members, heard)
-        look = judge.look(heard, view.habits, rhythm, time_ns, silent=silent[view.habits.armed[silent]])
+        unread = len(silent) > 0 and self._unread(view, silent, heard, rhythm)
+        armed = silent[view.habits.armed[silent]]
+        look = judge.look(heard, view.habits, rhythm, time_ns, silent=armed, unread=unread)
         for detector in self.detectors:
             detector.judge(view, index, look)
         open_somewhere = any(index in detector.open_jobs() for detector in self.detectors)
@@ -79,6 +82,18 @@ class JointDetectors:
             self._restless.add(index)
         else:
             self._restless.discard(index)
+
+    @staticmethod
+    def _unread(view: View, silent: Ints, heard: Ints, rhythm: Rhythm | None) -> bool:
+        """Whether the node that reads the job's log is silent, not a card of it alone: it may have announced a save."""
+        if rhythm is None or rhythm.read_on is None:
+            return False
+
+        def reads(columns: Ints) -> bool:
+            node_of, subjects = view.inventory.node_of, view.columns.subjects
+            return any(node_of(subjects[int(column)]) == rhythm.read_on for column in columns)
+
+        return reads(silent) and not reads(heard)
 
     @staticmethod
     def _odd(view: View, cols: Ints) -> Bools:

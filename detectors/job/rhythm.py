@@ -64,6 +64,8 @@ class Rhythm:
     """One job."""
 
     job: Subject
+    read_on: Subject | None = None
+    """The node whose collector reads its log: what that one does not hear, nobody does."""
     last_step: float | None = None
     last_step_ns: int = 0
     first_step_ns: int = 0

@@ -102,6 +102,8 @@ class Judge:
     late_since_ns: int = 0
     silent: bool = False
     """Whether some rank of the job is not among those that are judged: the others may wait for it."""
+    unread: bool = False
+    """Whether nobody reads the job's log now: a save may have been announced, and steps be made."""
     _last: Situation = field(default=Situation.UNKNOWN)
     _pauses: Pauses = field(default_factory=Pauses)
 
@@ -113,17 +115,19 @@ class Judge:
         time_ns: int,
         *,
         silent: Ints = np.zeros(0, np.int64),  # noqa: B008 - never written to
+        unread: bool = False,
     ) -> JobLook:
         """`cols`: the job's GPUs that are heard; `silent`: those that had a habit and are heard no more; `time_ns`: the
-        instant of the newest look."""
-        self.silent = len(silent) > 0
+        instant of the newest look. `unread`: the node whose collector reads the job's log is silent."""
+        self.silent, self.unread = len(silent) > 0, unread
         ranks = cols[habits.armed[cols]]
         if not len(ranks) and len(cols) and habits.free(cols).all():
             # their habits are forgotten (the job has left, or the agent came later), and no process is on the cards
             situation, since_ns, guilty, share = Situation.ENDED, time_ns, ranks, None
         else:
             situation, since_ns, guilty, share = self._judge(ranks, habits, rhythm, time_ns)
-            if situation is Situation.UNKNOWN and len(silent) and self._all_wait(ranks, habits, rhythm):
+            waits = situation is Situation.UNKNOWN and len(silent) > 0 and not unread
+            if waits and self._all_wait(ranks, habits, rhythm):
                 # everybody who can be seen waits: for whom, if not for those who cannot
                 situation, since_ns, guilty = Situation.HUNG, int(habits.window_start_ns[ranks].min()), silent
             others = cols[~habits.armed[cols]]
@@ -232,6 +236,8 @@ class Judge:
         # load in two looks, the newest ones among them: work that goes on, not the tail of what came before
         active = (habits.window_active[ranks] >= 2) & habits.window_stirs[ranks]
         slow = (habits.window_load_max[ranks] < FULL_SPEED_L).all()
+        if self.unread and (still.any() or spin.any()):
+            return Situation.UNKNOWN, start_ns, nobody, None
         if still.all() and not steps:
             return Situation.STALLED, start_ns, nobody, None
         if spin.any() and (still | low).any() and not work.any():

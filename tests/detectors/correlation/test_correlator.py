@@ -388,3 +388,16 @@ def test_a_silent_node_explains_the_timeout_of_a_wait_that_began_with_it(wait_be
     timeout = finding(K.COLLECTIVE_TIMEOUT, job(), wait_began)
 
     assert len(fed(silent, timeout).unresolved) == incidents
+
+
+@pytest.mark.parametrize(
+    ("norm_jumped", "root"),
+    [(98, K.LOSS_DIVERGENCE), (100, K.LOSS_DIVERGENCE), (60, K.GRAD_NORM_SPIKE)],
+    ids=["a-line-before", "at-once", "well-before"],
+)
+def test_a_norm_that_jumps_with_the_loss_is_part_of_it_and_one_that_jumped_before_is_its_warning(
+    norm_jumped: float, root: FindingKind
+) -> None:
+    correlator = fed(finding(K.GRAD_NORM_SPIKE, job(), norm_jumped), finding(K.LOSS_DIVERGENCE, job(), 100))
+
+    assert only(correlator).kind is root

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from simulated_fleet import EMPTY, JOB, NS, SPIN, STILL, WORK, Fleet, event, gpu
 
-from collectors.model import EventKind
+from collectors.model import EventKind, Subject, SubjectFacts, SubjectKind
 from detectors.job.situation import _median_of_others
 from detectors.model import FindingKind, Severity
 
@@ -220,3 +220,24 @@ def test_while_a_rank_is_silent_nobody_who_works_is_a_straggler() -> None:
     fleet = quiet(steady()).set(**SPIN).set(2, **WORK)
     fleet.silent = {3}
     assert fleet.run(30).open(K.STRAGGLER) == []
+
+
+def two_nodes(log_node_silent: bool) -> Fleet:
+    """Two ranks on a node that has the log, two on another; then all stand still, as in a save."""
+    fleet = quiet(steady())
+    fleet.log(EventKind.TRAINING_STEP, step=1000.0).run(1)
+    if log_node_silent:
+        fleet.engine.rhythms.of(JOB).read_on = Subject("c", SubjectKind.NODE, "node-b")
+        for column in (0, 1):
+            card = fleet.engine.columns.subjects[column]
+            facts = fleet.engine.inventory.facts[card]
+            fleet.engine.inventory.facts[card] = SubjectFacts(
+                card, facts.name, Subject("c", SubjectKind.NODE, "node-b"), facts.attributes
+            )
+        fleet.silent = {0, 1}
+    return fleet.set(**STILL).run(25)
+
+
+def test_a_stall_is_told_where_its_log_is_read_and_not_where_nobody_hears_what_it_announces() -> None:
+    assert [f.kind for f in two_nodes(log_node_silent=False).open(K.TRAINING_STALL)] == [K.TRAINING_STALL]
+    assert two_nodes(log_node_silent=True).open(K.TRAINING_STALL) == []

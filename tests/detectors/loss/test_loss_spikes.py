@@ -8,8 +8,8 @@ from detectors.model import FindingKind
 SPIKE, GRAD, DIVERGENCE = FindingKind.LOSS_SPIKE, FindingKind.GRAD_NORM_SPIKE, FindingKind.LOSS_DIVERGENCE
 
 
-def test_three_raised_lines_open_and_five_good_ones_clear(warm: Log) -> None:
-    warm.lines([4.2] * 3).lines(steady(4))
+def test_four_raised_lines_open_and_five_good_ones_clear(warm: Log) -> None:
+    warm.lines([4.2] * 4).lines(steady(4))
     assert (warm.opened(), warm.cleared()) == ([SPIKE], [])
     warm.lines(steady(1))
     assert warm.cleared() == [SPIKE]
@@ -35,7 +35,7 @@ def test_a_new_level_is_learnt_after_a_window(warm: Log) -> None:
 
 
 def test_it_clears_into_a_divergence(warm: Log) -> None:
-    warm.lines([4.2] * 3).lines([9.0] * 4)
+    warm.lines([4.2] * 4).lines([9.0] * 4)
     assert warm.opened() == [SPIKE, DIVERGENCE]
     assert "graver" in warm.clearing(SPIKE).because
 
@@ -60,3 +60,10 @@ def test_a_norm_that_is_logged_as_zero_says_nothing(log: Log) -> None:
     log.lines(steady(200), grad_norm=0.0)
     log.lines(steady(20), grad_norm=50.0)
     assert log.opened() == []
+
+
+def test_three_high_lines_among_five_come_by_chance_and_are_nothing(warm: Log) -> None:
+    """As met on simulated logs with the tails of real ones: 2.81, 2.85, 2.81 around 2.65 with 0.04 of noise."""
+    for _ in range(20):
+        warm.lines([4.2] * 3).lines(steady(40))
+    assert warm.opened() == []
