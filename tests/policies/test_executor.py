@@ -471,20 +471,6 @@ def test_a_gang_that_starts_again_while_other_pods_are_moved_is_waited_for_at_th
     assert world.told == ["acted restart_job", "acted evict", "mitigated"]
 
 
-def test_a_plan_that_a_person_withdrew_is_not_written_over() -> None:
-    """Their word came between two looks."""
-    world, made = World(), three_steps()
-    world.open(made)
-    (entry,) = world.executor.due()
-    withdrawn = msgspec.structs.replace(entry, state=PlanState.LAPSED, reason="rejected by ann")
-    world.journal.write(withdrawn, actor="ann", what="reject", detail="")
-
-    world.executor.carry_on(entry)
-
-    assert (world.state(made), world.reason(made)) == (PlanState.LAPSED, "rejected by ann")
-    assert world.cluster.looks == 0
-
-
 def test_plans_that_the_view_may_not_show_yet_are_told_to_the_guards() -> None:
     """Claims are made one at a time: two plans never see the same last free place."""
     world = World()

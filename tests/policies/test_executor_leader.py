@@ -1,5 +1,6 @@
 """The executor and the lead: who does not lead does nothing, who takes over goes on, who was woken is refused."""
 
+import msgspec
 from executor_world import SECOND, World, plan, three_steps
 
 from policies.journal import PlanState, Progress, Stale, StepState
@@ -48,3 +49,17 @@ def test_a_fence_that_has_come_down_leaves_the_plan_to_the_next_leader() -> None
     assert world.state(made) is PlanState.RUNNING
     assert world.journal.entries[made.id].steps[0].state is StepState.RUNNING
     assert world.cluster.writes == []
+
+
+def test_a_plan_that_a_person_withdrew_is_not_written_over() -> None:
+    """Their word came between two looks."""
+    world, made = World(), three_steps()
+    world.open(made)
+    (entry,) = world.executor.due()
+    withdrawn = msgspec.structs.replace(entry, state=PlanState.LAPSED, reason="rejected by ann")
+    world.journal.write(withdrawn, actor="ann", what="reject", detail="")
+
+    world.executor.carry_on(entry)
+
+    assert (world.state(made), world.reason(made)) == (PlanState.LAPSED, "rejected by ann")
+    assert world.cluster.looks == 0
