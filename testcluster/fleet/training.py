@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from agent.simulate import parameters as p
+from agent.simulate.cards import NS
 from agent.simulate.job import Job
 from agent.simulate.job_plan import JobPlan, Phase
 from agent.simulate.parallel import Parallel
@@ -18,6 +19,8 @@ from policies.cluster_view import PodView
 
 TIMEOUT_SECONDS = 60.0
 """NCCL's, as a careful team sets it (that of the recordings); its default is 600 s."""
+FIRST_SAVE_SECONDS = 18.0
+"""Of a job that has saved nothing yet, so that whatever is injected finds it with a checkpoint."""
 DUMP_SECONDS = 3.0
 """From the last rank's end to the container's exit."""
 
@@ -37,6 +40,7 @@ class ClusterJob(Job):
         """Its ranks come up in these pods, eight a pod, by rank."""
         self.release()
         self.nodes = list(nodes)
+        self.step = self.saved_step
         for place, (pod, node) in enumerate(zip(pods, nodes, strict=True)):
             for card in self.world.fleet.nodes[node].cards:
                 card.holder = {
@@ -47,6 +51,11 @@ class ClusterJob(Job):
                     "pid": str(41_000 + 100 * place + card.index),
                 }
         self.start()
+
+    def _run(self) -> None:
+        super()._run()
+        if not self.saved_step:
+            self._next_save_ns = self.world.now_ns + int(FIRST_SAVE_SECONDS * NS)
 
     def lose(self, places: Sequence[int]) -> None:
         """Some of its pods are gone, by their place: SIGTERM, and their ranks end."""

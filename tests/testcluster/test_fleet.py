@@ -8,6 +8,8 @@ from collectors.errors import GiveUp
 from collectors.model import Origin
 from detectors.model import FindingKind, IncidentState
 
+pytestmark = pytest.mark.slow
+
 K = FindingKind
 PLACES = [f"gpu-node-{i:02d}" for i in range(4)]
 NODE, GPU = "gpu-node-02", 3
