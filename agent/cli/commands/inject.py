@@ -127,6 +127,10 @@ def _lines(detail: dict[str, Any], since_ns: int) -> Iterator[tuple[str, str]]:
     said = [
         (one["id"], one["opened_ns"], f"finding   {one['kind']}: {plain(one['summary'])}") for one in detail["findings"]
     ]
+    for one in detail["findings"]:
+        if one["cleared_ns"] is not None:
+            line = f"cleared   {one['kind']}: {plain(one['cleared_because'])}"
+            said.append((f"{one['id']} cleared", one["cleared_ns"], line))
     for one in detail["decisions"]:
         verdict = one["verdict"].replace("_", " ")
         said.append((one["id"], one["decided_ns"], f"decision  {verdict}: {plain(one['reason'])}"))
