@@ -45,7 +45,9 @@ def test_an_xid_79_in_enforce_cordons_its_node_and_mitigates_the_incident(cluste
     assert [event["attributes"]["plan"] for event in detail["events"] if event["kind"] == "action"] == [plan["id"]]
     assert [word["kind"] for word in detail["words"]] == ["mitigate"]
     said = [entry["what"] for entry in agent.get("/v1/audit?limit=1000")["entries"]]
-    assert said == ["decision", "plan", "begin", "mitigate", "done"]
+    # whether the watch has decided anew after it is a matter of moments
+    assert said[0] == "decision"
+    assert [what for what in said if what != "decision"] == ["plan", "begin", "mitigate", "done"]
     assert agent.get("/v1/audit/verify")["holds"]
     metrics = agent.ask("GET", "/metrics")[1]
     assert 'watchstander_steps_total{kind="cordon",result="done"} 1' in metrics
