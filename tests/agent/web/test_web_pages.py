@@ -15,6 +15,7 @@ from api_story import (
 from served_agent import READER_TOKEN, Answer, ServedAgent, served
 
 from agent.web.render import prose
+from collectors.model import Origin
 
 PAGES = [
     "/",
@@ -185,6 +186,17 @@ def test_what_is_not_live_is_marked_and_stands_apart(agent: ServedAgent) -> None
     assert f"{REPLAY_INCIDENT.title} replay" in second
     assert "This is a replay" in page(agent, f"/incidents/{REPLAY_INCIDENT.id}").text
     assert "This is a" not in page(agent, LOST_PAGE).text
+
+
+def test_what_is_taken_for_live_stands_with_the_live_and_keeps_its_badge(
+    agent: ServedAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.web.pages.overview.as_live_of", lambda _request: frozenset(Origin))
+    monkeypatch.setattr("agent.web.render.as_live_of", lambda _request: frozenset(Origin))
+    text = page(agent, "/").text
+
+    assert "Not live" not in text
+    assert f"{REPLAY_INCIDENT.title} replay" in text
 
 
 def test_what_is_not_live_has_no_age_since_it_has_a_clock_of_its_own(agent: ServedAgent) -> None:
