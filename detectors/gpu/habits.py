@@ -75,6 +75,8 @@ class Habits:
     memory_bytes: Floats = field(default_factory=_f)
     utilisation: Floats = field(default_factory=_f)
     watts: Floats = field(default_factory=_f)
+    hertz: Floats = field(default_factory=_f)
+    """SM clock of the last look."""
     load: Floats = field(default_factory=_f)
     category: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     window_load_mean: Floats = field(default_factory=_f)
@@ -135,6 +137,7 @@ class Habits:
         self._learn(cols, times, span_s, now, watts, hertz)
         load = self._load(cols, watts)
         self.utilisation[cols], self.watts[cols], self.load[cols] = now, watts, load
+        self.hertz[cols] = hertz
         self.last_ns[cols] = times
         with np.errstate(invalid="ignore"):
             clock, power = hertz / self.busy_hertz[cols], watts / self.busy_watts[cols]
@@ -202,7 +205,10 @@ class Habits:
         self.idle_watts[cols] = np.where(risen, np.nan, self.idle_watts[cols])
         held = self.held(cols)
         with np.errstate(invalid="ignore"):
-            still = held & (now <= 0.05) & (self.utilisation[cols] <= 0.05) & (hertz >= 0.8 * self.top_hertz[cols])
+            # the clock is up at once, the gauge averages a second: both looks must have it up, or a card that has just
+            # woken would seem to rest at what it draws asleep
+            awake = (hertz >= 0.8 * self.top_hertz[cols]) & (self.hertz[cols] >= 0.8 * self.top_hertz[cols])
+            still = held & (now <= 0.05) & (self.utilisation[cols] <= 0.05) & awake
             steady = held & (now >= BUSY_UTILISATION) & ~np.isnan(watts)
             near = (np.abs(watts / self._try_watts[cols] - 1) <= STEADY_POWER) & (
                 np.isnan(hertz) | (np.abs(hertz / self._try_hertz[cols] - 1) <= 2 * STEADY_CLOCK)

@@ -128,3 +128,11 @@ def test_the_next_job_on_the_same_gpus_learns_its_own_habit() -> None:
     assert float(fleet.engine.habits.busy_watts[0]) == pytest.approx(450, rel=0.02)
     assert fleet.open() == []
     assert JOB in fleet.engine.jobs.subjects
+
+
+def test_a_card_that_has_just_woken_does_not_seem_to_rest_at_what_it_draws_asleep() -> None:
+    """The clock is up at once and memory held; the power gauge is still the mean of a second half asleep."""
+    fleet = Fleet(1, step_gap_s=None).run(2).set(**EMPTY).run(5)
+    fleet.set(**STILL, memory=3.0 * GIB, processes=1.0, reasons=0.0).set(watts=84.0).run(1)
+    fleet.set(**STILL).run(10)
+    assert float(fleet.engine.habits.idle_watts[0]) == pytest.approx(126, abs=1)
