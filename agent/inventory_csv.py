@@ -5,6 +5,7 @@ Columns by name, any order: `node`, and what is known of `rack`, `nvlink_domain`
 """
 
 import csv
+import io
 from pathlib import Path
 
 from collectors.errors import FixConfiguration
@@ -19,18 +20,35 @@ def read_nodes(recording: Path) -> dict[str, dict[str, str]]:
     Raises FixConfiguration where the file cannot be read or has no column `node`.
     """
     path = recording / FILE
-    nodes: dict[str, dict[str, str]] = {}
     if not path.exists():
-        return nodes
+        return {}
     try:
-        with path.open(newline="", encoding="utf-8", errors="replace") as file:
-            rows = csv.DictReader(file)
-            if "node" not in (rows.fieldnames or ()):
-                raise FixConfiguration(f"{path}: has no column node; its first line names the columns")
-            for row in rows:
-                name = row["node"]
-                if name and name not in nodes:
-                    nodes[name] = {key: row[key] for key in TOPOLOGY if row.get(key)}
-    except (OSError, csv.Error) as error:
+        text = path.read_text("utf-8", "replace")
+    except OSError as error:
         raise FixConfiguration(f"{path}: cannot be read ({error})") from None
+    return nodes_in(text, str(path))
+
+
+def nodes_in(text: str, where: str) -> dict[str, dict[str, str]]:
+    """The same of a file's text; `where` names it in errors."""
+    nodes: dict[str, dict[str, str]] = {}
+    try:
+        rows = csv.DictReader(io.StringIO(text, newline=""))
+        if "node" not in (rows.fieldnames or ()):
+            raise FixConfiguration(f"{where}: has no column node; its first line names the columns")
+        for row in rows:
+            name = row["node"]
+            if name and name not in nodes:
+                nodes[name] = {key: row[key] for key in TOPOLOGY if row.get(key)}
+    except csv.Error as error:
+        raise FixConfiguration(f"{where}: cannot be read ({error})") from None
     return nodes
+
+
+def written(nodes: dict[str, dict[str, str]]) -> str:
+    """A file's text of such nodes, by name."""
+    out = io.StringIO(newline="")
+    rows = csv.DictWriter(out, ("node", *TOPOLOGY), restval="", lineterminator="\n")
+    rows.writeheader()
+    rows.writerows({"node": name, **nodes[name]} for name in sorted(nodes))
+    return out.getvalue()

@@ -1,21 +1,25 @@
 """A recording through the whole watch, in this process, without a server: the same collector, detectors and policy.
 
-A recording of batches (many nodes) has been through its collectors already. Racks, NVLink domains and pools come from
-`inventory.csv` where the folder has one.
+A recording of batches (many nodes) has been through its collectors already, and so has a bundle (one file). Racks,
+NVLink domains and pools come from `inventory.csv` where there is one; a bundle has what the cluster's API said as well.
 """
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from agent.inventory_csv import read_nodes
+import msgspec
+
+from agent.inventory_csv import FILE, nodes_in, read_nodes
 from agent.watch import Changes, Watch
 from collectors.errors import FixConfiguration
-from collectors.model import Origin, SubjectKind
+from collectors.model import Origin, SubjectFacts, SubjectKind
 from collectors.recording.batches import BatchRecording, holds_batches
+from collectors.recording.bundle import INVENTORY_JSON, Bundle
 from collectors.recording.folder import Recording
 from collectors.recording.play import play
 from collectors.sampling.plan import SamplingPlan
 from detectors.inventory.sources import Source
+from detectors.model import Inventory
 from policies.rules import Compiled
 
 NATIVE_DEPTH = 40
@@ -23,7 +27,9 @@ NATIVE_DEPTH = 40
 
 
 def open_recording(path: Path) -> Recording | BatchRecording:
-    """A folder by what it holds: one node's telemetry and logs, or the batches of many nodes."""
+    """A folder by what it holds: one node's telemetry and logs, or the batches of many nodes; a file is a bundle."""
+    if path.exists() and not path.is_dir():
+        return Bundle(path)
     return BatchRecording(path) if holds_batches(path) else Recording(path)
 
 
@@ -42,9 +48,7 @@ def replay(
     depth = NATIVE_DEPTH if native else 10
     watch = Watch(Origin.REPLAY, recording.cluster, rules=rules, depth=depth)
     now_ns = recording.start_ns
-    topology = {(SubjectKind.NODE, name): said for name, said in read_nodes(recording.path).items() if said}
-    if topology:
-        watch.engine.inventory.tell_by_name(Source.CSV, topology, now_ns)
+    _tell(watch.engine.inventory, recording, now_ns)
     if isinstance(recording, BatchRecording):
         if native:
             raise FixConfiguration(f"{recording.path}: holds batches, not rows: play it without --native")
@@ -58,3 +62,28 @@ def replay(
     if until_ns is not None:
         end_ns = min(until_ns, end_ns)
     yield end_ns, watch.advance(end_ns)
+
+
+def _tell(inventory: Inventory, recording: Recording | BatchRecording, now_ns: int) -> None:
+    """What others than collectors know: from the files beside the batches."""
+    if isinstance(recording, Bundle):
+        for source, facts in _facts_of(recording).items():
+            inventory.tell(source, [one for one in facts if one.subject.cluster == recording.cluster], now_ns)
+        text = recording.small(FILE)
+        nodes = nodes_in(text.decode("utf-8", "replace"), recording.place_of(FILE)) if text is not None else {}
+    else:
+        nodes = read_nodes(recording.path)
+    topology = {(SubjectKind.NODE, name): said for name, said in nodes.items() if said}
+    if topology:
+        inventory.tell_by_name(Source.CSV, topology, now_ns)
+
+
+def _facts_of(bundle: Bundle) -> dict[Source, list[SubjectFacts]]:
+    raw = bundle.small(INVENTORY_JSON)
+    if raw is None:
+        return {}
+    try:
+        return msgspec.json.decode(raw, type=dict[Source, list[SubjectFacts]])
+    except (ValueError, RecursionError) as error:
+        what = " ".join(str(error).split())[:200]
+        raise FixConfiguration(f"{bundle.place_of(INVENTORY_JSON)}: cannot be used ({what})") from None

@@ -83,8 +83,9 @@ def _described(
         if schema.get("type") == "array":
             parameter |= {"style": "form", "explode": True}
         parameters.append(parameter)
+    told = answer if operation.media_type == "application/json" else {"type": "string", "format": "binary"}
     responses: dict[str, object] = {
-        "200": {"description": "As asked", "content": {"application/json": {"schema": answer}}},
+        "200": {"description": "As asked", "content": {operation.media_type: {"schema": told}}},
         "401": {"description": "No credential, or not one that is known"},
         "403": {"description": f"The credential lacks the right `{operation.right}`"},
         "503": {"description": "Busy; try again", "content": {"application/json": {"schema": error}}},

@@ -7,14 +7,14 @@ the same statements, so the two cannot part.
     ROUTES = [operation("GET", "/v1/things", things, query=ThingsQuery, answer=Things, summary="...", right="read")]
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, get_origin
+from typing import IO, Any, Generic, TypeVar, get_origin
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from agent.access.guard import requires
@@ -25,6 +25,7 @@ from collectors.errors import WatchError
 Q = TypeVar("Q", bound=msgspec.Struct)
 MOST_BODY_BYTES = 64 * 1024
 """A person's word is short; 200 ids of findings fit."""
+PIECE_BYTES = 256 * 1024
 LATEST_NS = 2**63 - 1
 """What int64 holds: a time beyond it is refused before the store has to."""
 
@@ -70,6 +71,8 @@ class Operation:
     answer: type[Any]
     errors: tuple[int, ...]
     body: type[msgspec.Struct] | None = None
+    media_type: str = "application/json"
+    """Of the answer; anything but JSON is described as bytes."""
 
 
 class ApiRoute(Route):
@@ -110,6 +113,50 @@ def operation(
     route = ApiRoute(path, endpoint, methods=[method])
     route.operation = Operation(method, path, summary, right, query, answer, (400, *errors), body)
     return route
+
+
+def file_operation(
+    path: str,
+    handler: Callable[[Call[Q]], tuple[IO[bytes], str]],
+    *,
+    query: type[Q],
+    media_type: str,
+    summary: str,
+    right: str,
+    errors: tuple[int, ...] = (),
+) -> ApiRoute:
+    """A GET whose answer is a file: the handler gives one that is open at its beginning, and its name.
+
+    It is sent piece by piece with its length before it, so that a download that is cut shows, and closed at the end.
+    """
+
+    @requires(right)
+    async def endpoint(request: Request) -> Response:
+        try:
+            call = Call(request.app.state.store, read_query(request, query), request.path_params, request)
+            file, name = await run_in_threadpool(handler, call)
+        except Problem as problem:
+            return answer(problem)
+        except WatchError as error:
+            return answer(problem_of(error, request.url.path))
+        size = file.seek(0, 2)
+        file.seek(0)
+        headers = {
+            "cache-control": "no-store",
+            "content-length": str(size),
+            "content-disposition": f'attachment; filename="{name}"',
+        }
+        return StreamingResponse(_pieces(file), media_type=media_type, headers=headers)
+
+    route = ApiRoute(path, endpoint, methods=["GET"])
+    route.operation = Operation("GET", path, summary, right, query, bytes, (400, *errors), None, media_type)
+    return route
+
+
+def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        while piece := file.read(PIECE_BYTES):
+            yield piece
 
 
 _problem = answer

@@ -16,7 +16,7 @@ import ssl
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
@@ -27,6 +27,9 @@ AGENT_VARIABLE = "WATCHSTANDER_AGENT"
 TOKEN_VARIABLE = "WATCHSTANDER_TOKEN_FILE"  # noqa: S105 - the name of a variable
 CA_VARIABLE = "WATCHSTANDER_CA_FILE"
 TIMEOUT_SECONDS = 30.0
+DOWNLOAD_SECONDS = 600.0
+"""A bundle is gathered whole before its first byte comes."""
+PIECE_BYTES = 256 * 1024
 MOST_BYTES = 64 * 2**20
 """A reply beyond this is not ours."""
 TOKEN_MOST_BYTES = 16 * 2**10
@@ -159,15 +162,19 @@ class AgentClient:
 
     def get(self, path: str, query: Query | None = None) -> Any:
         """The JSON at a path, decoded."""
-        return self._json(self._call("GET", path, query))
+        return self._json(self._call("GET", path, query)[0])
 
     def raw(self, path: str, query: Query | None = None) -> bytes:
         """The JSON at a path as the agent wrote it."""
-        return self._call("GET", path, query)
+        return self._call("GET", path, query)[0]
+
+    def download(self, path: str, query: Query | None, target: IO[bytes]) -> int:
+        """Write the file at a path; returns its bytes. RetryLater where it was cut on its way."""
+        return self._call("GET", path, query, into=target, seconds=DOWNLOAD_SECONDS)[1]
 
     def post(self, path: str, body: Any = None) -> Any:
         """POST JSON, and the JSON that comes back."""
-        return self._json(self._call("POST", path, None, msgspec.json.encode(body if body is not None else {})))
+        return self._json(self._call("POST", path, None, msgspec.json.encode(body if body is not None else {}))[0])
 
     def _json(self, body: bytes) -> Any:
         try:
@@ -175,17 +182,34 @@ class AgentClient:
         except msgspec.DecodeError:
             raise GiveUp(f"{self.address} answers, but not as a Watchstander agent does; check the address") from None
 
-    def _call(self, method: str, path: str, query: Query | None, body: bytes | None = None) -> bytes:
+    def _call(
+        self,
+        method: str,
+        path: str,
+        query: Query | None,
+        body: bytes | None = None,
+        *,
+        into: IO[bytes] | None = None,
+        seconds: float = TIMEOUT_SECONDS,
+    ) -> tuple[bytes, int]:
+        """The answer's bytes, and how many went `into` a file instead."""
         kept = {key: value for key, value in (query or {}).items() if value is not None}
         target = self._base + quote(path, safe="/:") + (f"?{urlencode(kept, doseq=True)}" if kept else "")
         headers = {"authorization": f"Bearer {self._token}", "accept": "application/json"}
         if body is not None:
             headers["content-type"] = "application/json"
-        connection = self._connection()
+        connection = self._connection(seconds)
+        data, written = b"", 0
         try:
             connection.request(method, target, body=body, headers=headers)
             with connection.getresponse() as response:
-                data = response.read(MOST_BYTES + 1)
+                if into is None or response.status >= 300:
+                    data = response.read(MOST_BYTES + 1)
+                else:
+                    while piece := response.read(PIECE_BYTES):
+                        written += into.write(piece)
+                    if response.length:  # what was announced and did not come
+                        raise http.client.IncompleteRead(b"", response.length)
         except ssl.SSLCertVerificationError as error:
             raise FixConfiguration(
                 f"the TLS certificate of {self.address} is not trusted ({error.verify_message}); give --ca-file",
@@ -193,13 +217,15 @@ class AgentClient:
         except ssl.SSLError as error:
             raise FixConfiguration(f"no TLS at {self.address} ({error.reason}); is it http://?") from None
         except TimeoutError:
-            raise RetryLater(f"the agent at {self.address} did not answer within {TIMEOUT_SECONDS:.0f} s") from None
+            raise RetryLater(f"the agent at {self.address} did not answer within {seconds:.0f} s") from None
         except ConnectionRefusedError:
             raise RetryLater(
                 f"no agent is running at {self.address}; start one with `watchstander agent`, or give --agent",
             ) from None
         except socket.gaierror:
             raise FixConfiguration(f"no such host: {self._host}; check --agent or {AGENT_VARIABLE}") from None
+        except http.client.IncompleteRead:
+            raise RetryLater(f"the answer of {self.address} was cut on its way; ask again") from None
         except http.client.HTTPException:
             raise GiveUp(f"{self.address} does not speak HTTP as an agent does; https:// perhaps?") from None
         except OSError as error:
@@ -210,12 +236,12 @@ class AgentClient:
             raise GiveUp(f"{self.address} sent more than 64 MiB; ask for less (--limit)")
         if response.status >= 300:
             raise self._refusal(response, data)
-        return data
+        return data, written
 
-    def _connection(self) -> http.client.HTTPConnection:
+    def _connection(self, seconds: float) -> http.client.HTTPConnection:
         if self._tls is not None:
-            return http.client.HTTPSConnection(self._host, self._port, timeout=TIMEOUT_SECONDS, context=self._tls)
-        return http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_SECONDS)
+            return http.client.HTTPSConnection(self._host, self._port, timeout=seconds, context=self._tls)
+        return http.client.HTTPConnection(self._host, self._port, timeout=seconds)
 
     def _refusal(self, response: http.client.HTTPResponse, data: bytes) -> WatchError:
         said, status = _said(data), response.status

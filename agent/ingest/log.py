@@ -83,6 +83,11 @@ class IngestLog:
     # What the log holds
 
     @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return self._folder
+
+    @property
     def start(self) -> int:
         """Position of the oldest record still held."""
         return self._segments[0].base if self._segments else 0

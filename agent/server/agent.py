@@ -150,6 +150,7 @@ class Agent:
             metrics=self.metrics,
             actions=self.actions,
             routes=routes,
+            log=self.log,
         )
 
     def problems(self) -> list[str]:

@@ -17,6 +17,7 @@ start with one that bears neither. Inside an endpoint
     request.app.state.policy     agent.server.policy_file.PolicyFile, the policy in force
     request.app.state.metrics    agent.server.metrics.Metrics
     request.app.state.actions    agent.actions.actions.Actions: plans, approval, pause
+    request.app.state.ingest_log agent.ingest.log.IngestLog, to read; None where none is at hand
     request.state.identity       who is calling (agent.access.authorise.Identity)
     request.state.csrf_token     for forms
 """
@@ -36,6 +37,7 @@ from starlette.routing import Route
 
 from agent.access.access import Access
 from agent.access.guard import right_of
+from agent.ingest.log import IngestLog
 from agent.server import doors
 from agent.server.metrics import Metrics
 from agent.server.policy_file import PolicyFile
@@ -79,6 +81,7 @@ def build_app(
     metrics: Metrics | None = None,
     actions: Any = None,
     routes: list[Route] | None = None,
+    log: IngestLog | None = None,
 ) -> ASGI:
     """The whole application; FixConfiguration where a route is unguarded. `routes` replaces the discovered ones."""
     found = [*doors.ROUTES, *(discovered_routes() if routes is None else routes)]
@@ -88,6 +91,7 @@ def build_app(
     state.settings, state.store, state.watches, state.access = settings, store, watches, access
     state.remarks, state.policy = remarks, policy or PolicyFile()
     state.actions = actions
+    state.ingest_log = log
     state.clock, state.health, state.metrics = clock, health, metrics if metrics is not None else Metrics()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -14,9 +14,9 @@ what the agent itself would spend. A file that was cut plays up to the cut.
 import struct
 from collections import Counter
 from collections.abc import Iterator
-from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 import msgspec
 
@@ -25,15 +25,25 @@ from collectors.model import Batch, Origin
 from collectors.wire import DEFAULT_LIMITS, decode
 
 FILE = "batches.wsb"
+META = "meta.json"
 MAGIC = b"WATCHSTANDER BATCHES 1\n"
 _HEAD = struct.Struct("<qI")
 _LATEST_NS = 9_000_000_000 * 10**9
+LONGEST_SECONDS = 31 * 86_400
+"""A recording that says it spans more has a wrong clock, and would be played tick by tick all that time."""
+_ASIDE_NS = 3600 * 10**9
+"""A batch received so long before the start or after the end of its recording does not belong to it."""
 
 
 class _Meta(msgspec.Struct):
     cluster: str
     start_unix: float
     end_unix: float
+
+
+def record(received_ns: int, body: bytes) -> bytes:
+    """One record of the file: an encoded batch (`collectors.wire.encode`) with its receive time, Unix ns."""
+    return _HEAD.pack(received_ns, len(body)) + body
 
 
 class BatchWriter:
@@ -57,8 +67,7 @@ class BatchWriter:
         if received_ns < self._last_ns:
             raise ValueError(f"received at {received_ns} ns, behind {self._last_ns} ns")
         self._last_ns = received_ns
-        self._file.write(_HEAD.pack(received_ns, len(body)))
-        self._file.write(body)
+        self._file.write(record(received_ns, body))
         self.batches += 1
 
     def __enter__(self) -> "BatchWriter":
@@ -74,20 +83,43 @@ class BatchRecording:
     def __init__(self, path: Path) -> None:
         """Raises FixConfiguration, naming the file, where one cannot be read."""
         self.path = path
-        meta_path = path / "meta.json"
+        where = self.place_of(META)
         try:
-            meta = msgspec.json.decode(meta_path.read_bytes(), type=_Meta)
-        except (OSError, ValueError) as error:
+            meta = msgspec.json.decode(self.small(META) or b"", type=_Meta)
+        except (ValueError, RecursionError) as error:
             what = " ".join(str(error).split())[:200]
             raise FixConfiguration(
-                f"{meta_path}: cannot be used ({what}); a recording of batches needs cluster, start_unix and end_unix"
+                f"{where}: cannot be used ({what}); a recording of batches needs cluster, start_unix and end_unix"
             ) from None
         if not meta.cluster or not 0 <= meta.start_unix <= meta.end_unix < 9e9:
-            raise FixConfiguration(f"{meta_path}: needs a cluster's name, and start_unix before end_unix")
+            raise FixConfiguration(f"{where}: needs a cluster's name, and start_unix before end_unix")
+        if meta.end_unix - meta.start_unix > LONGEST_SECONDS:
+            days = (meta.end_unix - meta.start_unix) / 86_400
+            raise FixConfiguration(f"{where}: start_unix and end_unix lie {days:,.0f} days apart: mend one of them")
         self.cluster = meta.cluster
         self.start_ns, self.end_ns = round(meta.start_unix * 1e9), round(meta.end_unix * 1e9)
         self.bad: Counter[str] = Counter()
         """What was passed over at the last `play`, by why; empty where all was good."""
+
+    def place_of(self, name: str) -> str:
+        """How people find one of its files."""
+        return str(self.path / name)
+
+    def small(self, name: str) -> bytes | None:
+        """One of its files beside the batches, whole; None where there is none. FixConfiguration: cannot be read."""
+        try:
+            return (self.path / name).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise FixConfiguration(f"{self.place_of(name)}: cannot be read ({error.strerror})") from None
+
+    def open_batches(self) -> IO[bytes]:
+        """`batches.wsb`, from its beginning; FixConfiguration where it cannot be read."""
+        try:
+            return (self.path / FILE).open("rb")
+        except OSError as error:
+            raise FixConfiguration(f"{self.place_of(FILE)}: cannot be read ({error.strerror})") from None
 
     def play(self, until_ns: int | None = None) -> Iterator[tuple[int, Batch]]:
         """Yield (received, batch), ascending in time, up to but not at `until_ns`. What is bad is passed over.
@@ -97,18 +129,16 @@ class BatchRecording:
         """
         self.bad.clear()
         last_ns = 0
-        path = self.path / FILE
-        try:
-            file = path.open("rb")
-        except OSError as error:
-            raise FixConfiguration(f"{path}: cannot be read ({error.strerror})") from None
-        with file:
-            if file.read(len(MAGIC)) != MAGIC:
-                raise FixConfiguration(f"{path}: is no recording of batches (its first line is another)")
+        with self.open_batches() as file:
+            if self._read(file, len(MAGIC)) != MAGIC:
+                raise FixConfiguration(f"{self.place_of(FILE)}: is no recording of batches (its first line is another)")
             for received_ns, body in self._records(file):
                 received_ns = max(received_ns, last_ns)
                 if until_ns is not None and received_ns >= until_ns:
                     return
+                if not self.start_ns - _ASIDE_NS <= received_ns <= self.end_ns + _ASIDE_NS:
+                    self.bad["received outside the time that meta.json names"] += 1
+                    continue
                 try:
                     batch = decode(body)
                 except GiveUp as error:
@@ -122,8 +152,12 @@ class BatchRecording:
                 last_ns = received_ns
                 yield received_ns, batch
 
-    def _records(self, file: BufferedReader) -> Iterator[tuple[int, bytes]]:
-        while head := file.read(_HEAD.size):
+    def _read(self, file: IO[bytes], size: int) -> bytes:
+        """The next bytes, fewer at the end."""
+        return file.read(size)
+
+    def _records(self, file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+        while head := self._read(file, _HEAD.size):
             if len(head) < _HEAD.size:
                 self.bad["the file ends within a record"] += 1
                 return
@@ -132,7 +166,7 @@ class BatchRecording:
                 # Lengths are the only way from record to record: behind a torn one nothing can be found.
                 self.bad[f"a torn record; the file is read up to byte {file.tell()}"] += 1
                 return
-            body = file.read(size)
+            body = self._read(file, size)
             if len(body) < size:
                 self.bad["the file ends within a record"] += 1
                 return

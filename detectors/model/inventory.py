@@ -198,6 +198,10 @@ class Inventory:
         """The GPU of a node at a PCI address, `0000:18:00` or longer, any case; also after it has left the bus."""
         return self._cards.find(node, pci_bus_id)
 
+    def said_by(self, source: Source) -> list[SubjectFacts]:
+        """All that a source other than the collectors says now, by key."""
+        return [by_source[source] for by_source in list(self._told.values()) if source in by_source]
+
     # Since when, by whom, against whom
 
     def fact(self, subject: Subject, key: str) -> Fact | None:

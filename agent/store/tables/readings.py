@@ -5,7 +5,7 @@ once, and its chunks carry nothing but numbers. `reading_members` finds the layo
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -55,6 +55,8 @@ class ReadingChunkRow(SQLModel, table=True):
     """Time of the last sample."""
     payload: bytes = binary()
 
+
+_ASKED_AT_ONCE = 200
 
 LAYOUTS = table_of(ReadingLayoutRow)
 MEMBERS = table_of(ReadingMemberRow)
@@ -128,6 +130,38 @@ def of_metric(
     # Chunks overlap where a stretch was gathered again after a restart: each time counts once.
     moments, first = np.unique(np.concatenate(times), return_index=True)
     return moments, np.concatenate(values)[first]
+
+
+def chunks_of(
+    connection: Connection, subjects: Collection[Subject], since_ns: int, until_ns: int
+) -> Iterator[ReadingsChunk]:
+    """Every chunk that holds readings of any of these subjects and overlaps the stretch, by its start."""
+    layouts: dict[int, _Layout] = {}
+    ids: dict[tuple[str, str], list[str]] = {}
+    for subject in subjects:
+        ids.setdefault((subject.cluster, subject.kind.value), []).append(column_text(subject.id))
+    for (cluster, kind), several in ids.items():
+        for at in range(0, len(several), _ASKED_AT_ONCE):
+            query = (
+                select(LAYOUTS.c.id, LAYOUTS.c.document)
+                .join(MEMBERS, MEMBERS.c.layout_id == LAYOUTS.c.id)
+                .where(
+                    MEMBERS.c.cluster == column_text(cluster),
+                    MEMBERS.c.subject_kind == kind,
+                    MEMBERS.c.subject_id.in_(several[at : at + _ASKED_AT_ONCE]),
+                )
+            )
+            for id_, document in connection.execute(query):
+                if id_ not in layouts:
+                    layouts[id_] = documents.decode(document, _Layout, "a layout of readings")
+    for id_, layout in sorted(layouts.items()):
+        found = (
+            select(CHUNKS.c.payload)
+            .where(CHUNKS.c.layout_id == id_, CHUNKS.c.start_ns < until_ns, CHUNKS.c.end_ns >= since_ns)
+            .order_by(CHUNKS.c.start_ns)
+        )
+        for (payload,) in connection.execute(found):
+            yield chunks.decode(payload, layout.subjects, layout.metrics)
 
 
 def drop_unused_layouts(connection: Connection) -> None:
