@@ -13,10 +13,11 @@ from agent.inventory_csv import FILE, nodes_in, read_nodes
 from agent.watch import Changes, Watch
 from collectors.errors import FixConfiguration
 from collectors.model import Origin, SubjectFacts, SubjectKind
-from collectors.recording.batches import BatchRecording, holds_batches
+from collectors.recording.batches import BatchRecording
 from collectors.recording.bundle import INVENTORY_JSON, Bundle
 from collectors.recording.folder import Recording
 from collectors.recording.play import play
+from collectors.run_recording import recording_of_batches
 from collectors.sampling.plan import SamplingPlan
 from detectors.inventory.sources import Source
 from detectors.model import Inventory
@@ -28,9 +29,7 @@ NATIVE_DEPTH = 40
 
 def open_recording(path: Path) -> Recording | BatchRecording:
     """A folder by what it holds: one node's telemetry and logs, or the batches of many nodes; a file is a bundle."""
-    if path.exists() and not path.is_dir():
-        return Bundle(path)
-    return BatchRecording(path) if holds_batches(path) else Recording(path)
+    return recording_of_batches(path) or Recording(path)
 
 
 def replay(

@@ -1,4 +1,5 @@
 """Plays a recording to an agent: through the collector, spool and sender of a live node, with origin replay.
+Recordings of batches and bundles have been through them already (`collectors.run_batches`).
 
 The spool makes it safe to interrupt. A recording plays the same batches each time, in the same order, so their number
 says how far it got: after a crash the next run on the same spool goes on behind the last batch that was kept. A run
@@ -15,10 +16,13 @@ from pathlib import Path
 
 import msgspec
 
-from collectors.errors import GiveUp, RetryLater
+from collectors.errors import FixConfiguration, GiveUp, RetryLater
+from collectors.recording.batches import BatchRecording, holds_batches
+from collectors.recording.bundle import Bundle
 from collectors.recording.folder import Recording
 from collectors.recording.play import play
 from collectors.run import Stop, sleep_until
+from collectors.run_batches import play_batches
 from collectors.sampling.plan import SamplingPlan
 from collectors.sending.delivery import Delivery
 from collectors.sending.endpoint import Endpoint
@@ -79,15 +83,48 @@ def run_recording(
 ) -> bool:
     """Play a recording `speed` times as fast as it happened, 0 as fast as it goes. True if it was played to its end.
 
-    Without `spool_directory` the spool is temporary. Raises FixConfiguration; RetryLater if batches still wait at the
-    end; GiveUp if the agent refused some for good.
+    Without `spool_directory` the spool is temporary; recordings of batches need none. Raises FixConfiguration;
+    RetryLater if batches still wait at the end; GiveUp if the agent refused some for good.
     """
     endpoint = settings.endpoint()
+    many = recording_of_batches(path)
+    if many is not None:
+        if cluster is not None and cluster != many.cluster:
+            raise FixConfiguration(f"{path}: its batches are of cluster {many.cluster!r}; leave --cluster out")
+        return _run_batches(many, endpoint, speed, stop, tell)
     recording = Recording(path, cluster)
     if spool_directory is not None:
         return _run(recording, settings, endpoint, spool_directory, speed, stop, tell)
     with tempfile.TemporaryDirectory(prefix="watchstander-") as temporary:
         return _run(recording, settings, endpoint, Path(temporary), speed, stop, tell)
+
+
+def recording_of_batches(path: Path) -> BatchRecording | None:
+    """The recording where it is a bundle or a folder of batches; None: one node's telemetry and logs."""
+    if path.is_dir():
+        return BatchRecording(path) if holds_batches(path) else None
+    return Bundle(path) if path.exists() else None
+
+
+def _run_batches(
+    recording: BatchRecording, endpoint: Endpoint, speed: float, stop: Stop, tell: Callable[[Progress], None]
+) -> bool:
+    total_s = (recording.end_ns - recording.start_ns) / 1e9
+    next_telling, batches = 0.0, 0
+
+    def told(received_ns: int, sent: int) -> None:
+        nonlocal next_telling, batches
+        batches = sent
+        if time.monotonic() >= next_telling:
+            next_telling = time.monotonic() + PROGRESS_SECONDS
+            tell(Progress(min(total_s, max(0.0, (received_ns - recording.start_ns) / 1e9)), total_s, sent, 0))
+
+    ended = play_batches(recording, endpoint, speed=speed, stop=stop, tell=told)
+    for why, count in recording.bad.items():
+        _LOG.warning("%s: passed over %d: %s", recording.path, count, why)
+    if ended:
+        tell(Progress(total_s, total_s, batches, 0, done=True))
+    return ended
 
 
 def _run(

@@ -144,7 +144,7 @@ def read_phases(recording: Path) -> list[dict[str, Any]] | None:
     try:
         phases = json.loads(path.read_text())["phases"]
         return [p for p in phases if {"kind", "label", "start", "end"} <= p.keys()]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise FixConfiguration(f"{path}: not a truth file ({error!r}); mend it or move it away") from None

@@ -130,7 +130,7 @@ class BatchRecording:
         self.bad.clear()
         last_ns = 0
         with self.open_batches() as file:
-            if self._read(file, len(MAGIC)) != MAGIC:
+            if file.read(len(MAGIC)) != MAGIC:
                 raise FixConfiguration(f"{self.place_of(FILE)}: is no recording of batches (its first line is another)")
             for received_ns, body in self._records(file):
                 received_ns = max(received_ns, last_ns)
@@ -152,12 +152,8 @@ class BatchRecording:
                 last_ns = received_ns
                 yield received_ns, batch
 
-    def _read(self, file: IO[bytes], size: int) -> bytes:
-        """The next bytes, fewer at the end."""
-        return file.read(size)
-
     def _records(self, file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-        while head := self._read(file, _HEAD.size):
+        while head := file.read(_HEAD.size):
             if len(head) < _HEAD.size:
                 self.bad["the file ends within a record"] += 1
                 return
@@ -166,7 +162,7 @@ class BatchRecording:
                 # Lengths are the only way from record to record: behind a torn one nothing can be found.
                 self.bad[f"a torn record; the file is read up to byte {file.tell()}"] += 1
                 return
-            body = self._read(file, size)
+            body = file.read(size)
             if len(body) < size:
                 self.bad["the file ends within a record"] += 1
                 return

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--verbose", action="store_true", help="log more")
     parser.add_argument("--check", action="store_true", help="say what this node can and cannot see, and end")
     parser.add_argument("--json", action="store_true", help="--check: as JSON")
-    parser.add_argument("--recording", metavar="DIR", type=Path, help="play a recording instead of looking at the node")
+    parser.add_argument("--recording", metavar="DIR", type=Path, help="play a recording, or a bundle's file")
     parser.add_argument(
         "--speed",
         metavar="N",

@@ -24,7 +24,9 @@ SETTLE_S = 15.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its options."""
-    parser.add_argument("--recording", type=Path, metavar="DIR", action="append", help="may be repeated")
+    parser.add_argument(
+        "--recording", type=Path, metavar="DIR", action="append", help="or a bundle's file; may be repeated"
+    )
     parser.add_argument("--speed", type=float, default=20.0, metavar="N", help="N times real time (default 20)")
     parser.add_argument("--data", type=Path, default=Path("demo-data"), metavar="DIR", help="emptied at the start")
     parser.add_argument("--json", action="store_true", help="the summary as JSON on standard output, nothing else")
@@ -60,11 +62,11 @@ def _play_one(client: "AgentClient", path: Path, args: argparse.Namespace) -> di
     from agent.demo.processes import play
     from agent.demo.story import Story
     from agent.demo.truth import read_phases
-    from collectors.recording.folder import Recording
+    from agent.replay import open_recording
 
-    recording = Recording(path)
+    recording = open_recording(path)
     phases = read_phases(path)
-    cluster = recording.identity.cluster
+    cluster = recording.cluster
     screen = console(sys.stderr if args.json else None)
     styles = {"critical": "bold red", "warning": "yellow", "info": "cyan", "good": "green"}
 
@@ -95,6 +97,7 @@ def _settle(story: Any) -> None:
 def _summary(story: Any, recording: Any, phases: Any, say: Any) -> dict[str, Any]:
     from agent.demo.lost import Interval, lost_gpu_seconds
     from agent.demo.truth import score
+    from collectors.recording.folder import Recording
 
     details = [d for d in story.details.values() if d["incident"]["findings"]]
     findings = {f["id"]: f for d in details for f in d["findings"]}
@@ -104,7 +107,7 @@ def _summary(story: Any, recording: Any, phases: Any, say: Any) -> dict[str, Any
         for f in d["findings"]
         if f["id"] == d["incident"]["root"]
     ]
-    lost = lost_gpu_seconds(recording, spans)
+    lost = lost_gpu_seconds(recording, spans) if isinstance(recording, Recording) else {}
     say(f"\nSummary of {recording.path.name}: {len(findings)} findings in {len(details)} incidents", "info")
     result: dict[str, Any] = {"recording": recording.path.name, "incidents": len(details), "findings": len(findings)}
     if phases is not None:

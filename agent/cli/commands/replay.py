@@ -12,12 +12,13 @@ HELP = "play a recording through the watch, without a server, and say what it fi
 EPILOG = """\
 Files of the folder: telemetry.csv.gz, train.log, kmsg.txt with meta.json ({"boot_unix": seconds}), *stderr.log,
 nccl_trace*.pickle; all but the telemetry optional. Or batches.wsb with meta.json: a whole cluster, as
-`watchstander simulate` writes it. Exit code 0 whether anything was found or not."""
+`watchstander simulate` writes it. Or a file: a bundle, as `watchstander bundle` writes it. Exit code 0 whether
+anything was found or not."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its options."""
-    parser.add_argument("recording", type=Path, metavar="DIR", help="folder of the recording")
+    parser.add_argument("recording", type=Path, metavar="DIR", help="folder of the recording, or a bundle's file")
     parser.add_argument(
         "--speed", type=float, default=0.0, metavar="N", help="N times real time; 0: as fast as it goes"
     )
