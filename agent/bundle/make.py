@@ -162,7 +162,7 @@ def _nodes(
             Subject(cluster, SubjectKind.NODE, node.id)
             for node in store.nodes(cluster=cluster)
             if node.origin is asked.incident.origin
-        }
+        } | about.nodes
     if about.whole or len(everywhere) <= ALL_NODES or not about.nodes & everywhere:
         return frozenset(everywhere)
     taken = about.nodes & everywhere

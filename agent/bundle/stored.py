@@ -1,10 +1,11 @@
 """Batches made anew from what the store keeps, for the time before the ingest log begins.
 
 Readings are there (rounded to 10 bits of mantissa), and every event but training steps. What is lost: the steps, how
-looks shared a batch, when a batch came, and why a collector was suspicious.
+looks shared a batch, when a batch came, and why a collector was suspicious. An announcement (a start, a save, an
+evaluation) that only a step would end excuses a job's silence for half an hour: without its end it is left out.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,6 +29,11 @@ MOST_EVENTS = 50_000
 CLOSE_NS = 2_500_000_000
 """Looks of one node closer together than this were sent under suspicion, second by second."""
 SPOOL = "stored"
+_ENDED_BY = {
+    EventKind.TRAINING_START: EventKind.TRAINING_STEP,
+    EventKind.CHECKPOINT_START: EventKind.CHECKPOINT_END,
+    EventKind.EVALUATION_START: EventKind.EVALUATION_END,
+}
 
 
 @dataclass(slots=True)
@@ -37,9 +43,10 @@ class Stored:
     cards: Mapping[Subject, Subject]
     """The node of each GPU."""
     facts: Mapping[Subject, SubjectFacts]
-    batches: list[tuple[int, Batch]] = field(default_factory=list)
-    boots: Mapping[Subject, str] = field(default_factory=dict)
+    jobs: frozenset[Subject]
+    boots: Mapping[Subject, str]
     """Boot ids of nodes: another one later would look like a reboot."""
+    batches: list[tuple[int, Batch]] = field(default_factory=list)
     events_cut: bool = False
     """There were more than MOST_EVENTS."""
 
@@ -59,7 +66,7 @@ def rebuilt(
         for one in facts.values()
         if one.subject.kind is SubjectKind.GPU and one.node is not None and one.node in nodes
     }
-    told = Stored(cards, facts, boots=boots)
+    told = Stored(cards, facts, jobs, boots)
     looks: dict[tuple[int, Subject], list[_Look]] = {}
     for chunk in store.chunks(list(cards), span.start_ns, span.until_ns):
         home = next((cards[subject] for subject in chunk.subjects if subject in cards), None)
@@ -70,7 +77,7 @@ def rebuilt(
     cluster = next(iter(nodes)).cluster if nodes else ""
     known = store.events(since_ns=span.start_ns, until_ns=span.until_ns, cluster=cluster, limit=MOST_EVENTS)
     told.events_cut = len(known) >= MOST_EVENTS
-    for event in known:
+    for event in _without_open_announcements(known):
         home = _home(event, cards, nodes, jobs)
         if home is not None and event.kind is not EventKind.AS_FOUND:
             events.setdefault((event.time_ns, home), []).append(event)
@@ -137,7 +144,27 @@ def _boot_of(node: Subject, told: Stored) -> str:
 
 def _facts_of(node: Subject, told: Stored) -> tuple[SubjectFacts, ...]:
     own = [told.facts[node]] if node in told.facts else []
-    return (*own, *(told.facts[card] for card, home in sorted(told.cards.items()) if home == node))
+    jobs = sorted(job for job in told.jobs if job in told.facts)
+    return (
+        *own,
+        *(told.facts[card] for card, home in sorted(told.cards.items()) if home == node),
+        *(told.facts[job] for job in jobs),
+    )
+
+
+def _without_open_announcements(events: Sequence[Event]) -> list[Event]:
+    """The events, but for announcements that none of the later ones ends."""
+    kept: list[Event] = []
+    ended: set[tuple[EventKind, Subject]] = set()
+    for event in reversed(events):
+        if event.kind in _ENDED_BY:
+            end = (_ENDED_BY[event.kind], event.subject)
+            if end not in ended:
+                continue
+            ended.discard(end)
+        ended.add((event.kind, event.subject))
+        kept.append(event)
+    return kept[::-1]
 
 
 def _home(
