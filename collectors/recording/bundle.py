@@ -72,9 +72,11 @@ class Bundle(BatchRecording):
         super().__init__(path)
 
     def place_of(self, name: str) -> str:
+        """How people find one of its members."""
         return f"{self.path}: {name}"
 
     def small(self, name: str) -> bytes | None:
+        """One of its small members, whole; None where it has none. FixConfiguration: damaged, or too large."""
         if name not in self._members:
             return None
         most = SMALL[name]
