@@ -32,7 +32,7 @@ NAMES = {
     "person": "alice",
 }
 LINES = (
-    (FIRST["start"] - 19, f"saving checkpoint to /mnt/alice/{JOB}/step_100/model.pt with HF_TOKEN=hf_{'x' * 20}"),
+    (FIRST["start"] - 19, f"saving checkpoint to /data/alice/{JOB}/step_100/model.pt with HF_TOKEN=hf_{'x' * 20}"),
     (
         FIRST["start"] - 18,
         f"torch.cuda.OutOfMemoryError: CUDA out of memory on {NODE}.acme.example.com (10.77.3.41, host={NODE})",

@@ -53,10 +53,10 @@ def names(**by_kind: tuple[str, ...]) -> Names:
         ("hal-9:4711:4711 [3] NCCL INFO x", "host-0001:4711:4711 [3] NCCL INFO x"),
         ("hostname=hal-9 rank=3", "hostname=host-0001 rank=3"),
         (
-            'File "/mnt/jane/proj/train.py", line 3',
-            'File "/mnt/part-0001/part-0002/train.py", line 3',
+            'File "/data/jane/proj/train.py", line 3',
+            'File "/data/part-0001/part-0002/train.py", line 3',
         ),
-        ("saved /mnt/ckpts/step_1000/rank0.pt", "saved /mnt/ckpts/step_1000/rank0.pt"),
+        ("saved /data/ckpts/step_1000/rank0.pt", "saved /data/ckpts/step_1000/rank0.pt"),
         ("step 17/100 loss: 2.31 at 12:30:11, 550.54.15", "step 17/100 loss: 2.31 at 12:30:11, 550.54.15"),
         ("NVRM: Xid (PCI:0000:3b:00): 79, pid=1", "NVRM: Xid (PCI:0000:3b:00): 79, pid=1"),
     ],
@@ -116,7 +116,7 @@ def test_a_batch_is_renamed_in_keys_facts_events_and_lines() -> None:
     )
     line = "trainer-0 of skunkworks on gpu-zrh-17: HF_TOKEN=hf_abcdefghijklmnopqrst"
     event = Event(
-        EventKind.TRACEBACK, JOB, 1, EventSource.TRAINING_LOG, {"step": 3.0}, {"path": "/mnt/jane/x.pt"}, line
+        EventKind.TRACEBACK, JOB, 1, EventSource.TRAINING_LOG, {"step": 3.0}, {"path": "/data/jane/x.pt"}, line
     )
     batch = Batch(WIRE_VERSION, Origin.LIVE, NODE, "boot-uuid", "spool-zrh", 4, 5, (NODE, GPU), facts, events=(event,))
     made = Names()
