@@ -1,5 +1,6 @@
 """Fixtures of the agent's own tests; `running_agent` has what they are made of."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,11 @@ from running_agent import RunningAgent
 from starlette.routing import Route
 
 from agent.settings import Settings
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "store"))
+from own_postgres import postgres_server
+
+__all__ = ["postgres_server"]
 
 
 @pytest.fixture
