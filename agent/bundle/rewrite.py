@@ -36,7 +36,7 @@ NAMES_IN = {
 """Attributes of facts, and keys of documents, that hold a name, and of what."""
 _FIGURES = """
 index pci_bus_id model power_limit_watts slowdown_celsius memory_total_bytes rank pid world_size driver attempt phase
-cordoned gpu
+cordoned gpu created restarts
 """
 FIGURES = frozenset(_FIGURES.split())
 """Attributes of facts that hold none. Whatever is in neither set is taken for a name."""

@@ -7,7 +7,7 @@ often its pods have been made anew under their names (or completion indices). A 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from agent.inventory.objects import Meta, Node, Pod
+from agent.inventory.objects import Container, Meta, Node, Pod
 from agent.inventory.sharing import share
 from agent.settings import InventorySettings
 from collectors.model import Subject, SubjectFacts, SubjectKind
@@ -22,6 +22,8 @@ class _Job:
 
     name: str
     attempt: int = 0
+    image: str = ""
+    """Of the containers that ask for GPUs, as the newest pod has it."""
     pods: dict[str, SubjectFacts] = field(default_factory=dict)
     """By UID."""
     slots: dict[str, tuple[str, int]] = field(default_factory=dict)
@@ -70,6 +72,7 @@ class Mapper:
             return []
         key = share(self._job_key(meta))
         job = self._jobs.setdefault(key, _Job(self._job_name(meta)))
+        job.image = self._image(pod) or job.image
         attributes = {
             "namespace": share(meta.namespace),
             "phase": share(pod.status.phase if pod.status else ""),
@@ -77,6 +80,11 @@ class Mapper:
         index = _first(_both(meta), self.settings.index_labels)
         if index:
             attributes["index"] = index
+        restarts = sum(one.restart_count for one in (pod.status.container_statuses if pod.status else None) or ())
+        if restarts:
+            attributes["restarts"] = str(restarts)
+        if meta.creation_timestamp:
+            attributes["created"] = meta.creation_timestamp[:_LONGEST]
         subject, node = self._subject(SubjectKind.POD, meta.uid), self._nodes.get(pod.spec.node_name)
         facts = SubjectFacts(subject, f"{meta.namespace}/{meta.name}", node, attributes)
         before = job.attempt
@@ -116,7 +124,8 @@ class Mapper:
         return SubjectFacts(facts.subject, facts.name, facts.node, attributes)
 
     def _job_facts(self, key: str, job: _Job) -> SubjectFacts:
-        return SubjectFacts(self._job_subject(key, job), job.name, None, {"owner": key, "attempt": str(job.attempt)})
+        said = {"owner": key, "attempt": str(job.attempt), **({"image": job.image} if job.image else {})}
+        return SubjectFacts(self._job_subject(key, job), job.name, None, said)
 
     def _job_subject(self, key: str, job: _Job) -> Subject:
         return self._subject(SubjectKind.JOB, f"{key}/{job.attempt}")
@@ -148,14 +157,17 @@ class Mapper:
         return (named or owner or meta.name)[:_LONGEST]
 
     def _wants_gpus(self, pod: Pod) -> bool:
-        if pod.status is not None and pod.status.phase in _OVER:
-            return False
-        for container in (*pod.spec.containers, *(pod.spec.init_containers or ())):
-            held = container.resources
-            for resources in (held.limits, held.requests) if held is not None else ():
-                if any(_count(resources, name) for name in self.settings.gpu_resources):
-                    return True
-        return False
+        over = pod.status is not None and pod.status.phase in _OVER
+        return not over and any(self._asks(one) for one in (*pod.spec.containers, *(pod.spec.init_containers or ())))
+
+    def _asks(self, container: Container) -> bool:
+        held = container.resources
+        several = (held.limits, held.requests) if held is not None else ()
+        return any(_count(resources, name) for resources in several for name in self.settings.gpu_resources)
+
+    def _image(self, pod: Pod) -> str:
+        """What runs on the GPUs."""
+        return share(next((one.image for one in pod.spec.containers if self._asks(one)), "")[:_LONGEST])
 
     def _subject(self, kind: SubjectKind, uid: str) -> Subject:
         return Subject(self.cluster, kind, uid)

@@ -41,6 +41,7 @@ class Resources(msgspec.Struct):
 class Container(msgspec.Struct):
     """One container."""
 
+    image: str = ""
     resources: Resources | None = None
 
 
@@ -53,10 +54,17 @@ class PodSpec(msgspec.Struct, rename="camel"):
     init_containers: list[Container] | None = None
 
 
-class PodStatus(msgspec.Struct):
+class ContainerStatus(msgspec.Struct, rename="camel"):
+    """How one container of a pod fares."""
+
+    restart_count: int = 0
+
+
+class PodStatus(msgspec.Struct, rename="camel"):
     """How far a pod is."""
 
     phase: str = ""
+    container_statuses: list[ContainerStatus] | None = None
 
 
 class Pod(msgspec.Struct):

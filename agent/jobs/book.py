@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 from zlib import crc32
 
+from agent.jobs.controller import Pods, job_by_pods, owner_of, seen
 from agent.jobs.job import Job
 from agent.jobs.record import AttemptRecord, JobNode
 from collectors.model import Event, Origin, Subject, SubjectKind
@@ -52,6 +53,7 @@ class JobBook:
         self._generation = -1
         self._known = 0
         self._due_ns: dict[Subject, int] = {}
+        self._pods = Pods()
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -105,6 +107,7 @@ class JobBook:
                 job.on_incident(incident, root, home.id if home is not None else "")
                 if job.before is not None:
                     changed[job.subject, job.before.number] = job.record(job.before, now_ns)
+        self._watch_controllers(now_ns, inventory)
         self._due(now_ns, changed)
         return list(changed.values())
 
@@ -159,6 +162,12 @@ class JobBook:
             if job is None or job.closed:
                 continue
             job.name = inventory.name_of(subject)
+            known_as = subject.id if inventory.attribute(subject, "owner") else ""
+            known_as = known_as or job_by_pods((columns.subjects[column] for column in members.tolist()), inventory)
+            if known_as:
+                job.owner = owner_of(known_as)[0]
+                kept = Subject(subject.cluster, SubjectKind.JOB, known_as)
+                job.image = inventory.attribute(kept, "image") or job.image
             nodes = {inventory.node_of(columns.subjects[column]) for column in members.tolist()}
             if len(members):
                 homes = sorted(node for node in nodes if node is not None)[:MOST_NODES]
@@ -180,6 +189,16 @@ class JobBook:
             waits = _WAITS.get(inventory.attribute(subject, "phase") or "")
             if waits is not None:
                 job.attempt.ledger.turn(waits, now_ns)
+
+    def _watch_controllers(self, now_ns: int, inventory: Inventory) -> None:
+        """What becomes of the pods of jobs that lie dead."""
+        for job in self._jobs.values():
+            died_ns = job.died_ns
+            if died_ns is None or not job.owner or job.closed:
+                if job.pods is not None and not job.closed:
+                    job.has_pods(None)  # it steps again
+                continue
+            job.has_pods(seen(self._pods.of(job.owner, inventory, now_ns), died_ns) or job.pods)
 
     def _due(self, now_ns: int, changed: dict[tuple[Subject, int], AttemptRecord]) -> None:
         for subject, job in self._jobs.items():

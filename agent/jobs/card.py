@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from agent.api.words import duration, utc
+from agent.jobs.controller import restarting
 from agent.jobs.exclude import exclude_snippet
 from agent.jobs.record import AttemptRecord, AttemptState, Checkpoint, SaveState
 from agent.jobs.verdict import Blame, Verdict, judge, words_of
@@ -208,7 +209,7 @@ def card_of(
         same_cause_as_before=verdict.same_as_before,
         suspects=[SuspectLine(s.node, s.certain, s.because) for s in verdict.suspects],
         exclude=exclude_snippet(s.node for s in verdict.suspects),
-        restarting=_restarting(died, after),
+        restarting=restarting(died, after),
         goodput=account.goodput(newest.pace_ns),
         time_share=account.share(Cause.PRODUCTIVE),
         throughput_share=account.throughput_share(newest.pace_ns),
@@ -381,14 +382,6 @@ def _without_whom(died: AttemptRecord | None, verdict: Verdict) -> str:
     if here and verdict.blame is Blame.UNKNOWN:
         return f"Nobody yet: {here} is where it began, and nothing says that the node is to blame."
     return "Nobody: nothing points at a node."
-
-
-def _restarting(died: AttemptRecord | None, after: AttemptRecord | None) -> str:
-    if died is None:
-        return "not needed"
-    if after is not None:
-        return f"yes: attempt {after.number} began on {utc(after.started_ns)} ({after.began_because})"
-    return "unknown: no controller is watched, so nothing tells whether one is about to restart it"
 
 
 def _regression(newest: AttemptRecord, earlier: Sequence[AttemptRecord]) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from agent.jobs.record import AttemptRecord, AttemptState, Fault, JobNode, RevisionRecord
+from agent.jobs.record import AttemptRecord, AttemptState, Fault, JobNode, PodsSeen, RevisionRecord
 from agent.jobs.saves import Saves
 from collectors.model import Event, EventKind, Origin, Subject
 from detectors.correlation.xids import xid_codes
@@ -95,6 +95,9 @@ class Job:
         self.closed = False
         self.marked = ""
         """The owner's own number of the attempt, where the inventory knows one."""
+        self.owner = ""
+        """Key of what owns its pods in Kubernetes."""
+        self.pods: PodsSeen | None = None
         self._placed = 0
         self._voice: str | None = None
         self._voice_ns = 0
@@ -299,6 +302,16 @@ class Job:
             self.attempt.ledger.has_gpus(gpus, now_ns)
             self.dirty = True
 
+    @property
+    def died_ns(self) -> int | None:
+        """Since when its newest attempt lies dead, Unix ns; None while it does not."""
+        return self.attempt.ledger.failed_since_ns if self.attempt.failed else None
+
+    def has_pods(self, pods: PodsSeen | None) -> None:
+        """What its owner's pods say since it died."""
+        if pods != self.pods:
+            self.pods, self.dirty = pods, True
+
     def is_marked(self, mark: str, now_ns: int) -> None:
         """The owner's own number of the attempt."""
         if self.marked and mark != self.marked and self.attempt.first_step is not None:
@@ -347,11 +360,14 @@ class Job:
                 for r in ledger.revisions
             ),
             revised_seconds=ledger.revised_wall_ns / NS,
+            owner=self.owner,
+            pods=self.pods if alive else None,
         )
 
     def resume(self, record: AttemptRecord) -> None:
         """Go on from the store's row. What was open for revision is settled: the row holds sums, no stretches."""
         self.name, self.world_size, self.nodes, self.image = record.name, record.world_size, record.nodes, record.image
+        self.owner, self.pods = record.owner, record.pods
         self.saves = Saves(record.saves, says_ends=record.says_save_ends)
         self.pace = Pace(record.pace_ns, record.usual_gap_ns)
         ledger = Ledger(

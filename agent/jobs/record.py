@@ -80,6 +80,29 @@ class JobNode(msgspec.Struct, frozen=True, omit_defaults=True):
     driver: str = ""
 
 
+class PodsSeen(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the pods of a job's owner say since the job died, as counts (`agent.jobs.controller`)."""
+
+    since_ns: int
+    """When something last happened to any of them, by the agent's clock, Unix ns."""
+    running: int = 0
+    """Of the attempt that died, as are the next four."""
+    waiting: int = 0
+    gone: int = 0
+    gone_because: str = ""
+    """`ended`, `deleted`, `no longer in the cluster`: what most of them are gone by."""
+    restarted: int = 0
+    """Pods in which a container began anew after the death."""
+    anew_running: int = 0
+    """Made after the death, or of a later attempt of the owner, as are the next two."""
+    anew_waiting: int = 0
+    anew_gone: int = 0
+    anew_since_ns: int = 0
+    """When the first of these was seen; 0: none was."""
+    attempt: int = 0
+    """The owner's highest number of an attempt."""
+
+
 class RevisionRecord(msgspec.Struct, frozen=True):
     """The ledger divided time anew because a finding reached back behind the moment at which it became known."""
 
@@ -131,6 +154,10 @@ class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     notes: tuple[str, ...] = ()
     revisions: tuple[RevisionRecord, ...] = ()
     revised_seconds: float = 0.0
+    owner: str = ""
+    """Key of what owns its pods in Kubernetes; empty: unknown."""
+    pods: PodsSeen | None = None
+    """Where it died: what its owner's pods say since; None: they are not known."""
 
     @property
     def key(self) -> tuple[str, str, str, int]:

@@ -399,7 +399,7 @@ class Store:
 
     def chunks(self, subjects: Collection[Subject], since_ns: int, until_ns: int) -> list[ReadingsChunk]:
         """All readings of these subjects that are kept of a stretch of time; a chunk may reach beyond either end."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return list(readings.chunks_of(connection, subjects, since_ns, until_ns))
 
     # housekeeping

@@ -39,12 +39,17 @@ class Story:
     at: float = 0.0
     number: int = 0
 
-    def holds(self, gpus: int, job: Subject | None = None) -> None:
-        """The inventory places so many GPUs with the job."""
+    def holds(self, gpus: int, job: Subject | None = None, pods: str = "") -> None:
+        """The inventory places so many GPUs with the job; each in a pod with this and the rank as its UID."""
         job = job or self.job
         subjects = tuple(Subject("c", SubjectKind.GPU, f"GPU-{i}") for i in range(gpus))
         facts = tuple(
-            SubjectFacts(s, s.id, NODE, {"index": str(i), "rank": str(i), "job": job.id})
+            SubjectFacts(
+                s,
+                s.id,
+                NODE,
+                {"index": str(i), "rank": str(i), "job": job.id, **({"pod_uid": f"{pods}{i}"} if pods else {})},
+            )
             for i, s in enumerate(subjects)
         )
         size = SubjectFacts(job, "llama", None, {"world_size": str(gpus)})
