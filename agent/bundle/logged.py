@@ -54,7 +54,7 @@ class Run:
 
 @dataclass(slots=True)
 class _Clock:
-    """When a watch takes a batch in: the agent's clock, or, where it is not live, the batches' own."""
+    """When a watch takes a batch in: by the agent's clock, or, where it does not go by that, by the batches' own."""
 
     live: bool
     now_ns: int = 0
@@ -64,10 +64,12 @@ class _Clock:
         return self.now_ns
 
 
-def survey(log: IngestLog, origin: Origin, cluster: str, at_ns: int) -> Run | None:
-    """The run in which this space was at `at_ns`; the last one where none was; None where the log has nothing."""
+def survey(log: IngestLog, origin: Origin, cluster: str, at_ns: int, *, live: bool) -> Run | None:
+    """The run in which this space was at `at_ns`; the last one where none was; None where the log has nothing.
+
+    `live`: it goes by the agent's clock (`agent.server.spaces`).
+    """
     runs: list[Run] = []
-    live = origin is Origin.LIVE
     clock, speaking, ended = _Clock(live), set[str](), True
     for record in log.read_from(0):
         head = _head(record)
@@ -94,13 +96,20 @@ def survey(log: IngestLog, origin: Origin, cluster: str, at_ns: int) -> Run | No
 
 
 def batches(
-    log: IngestLog, run: Run, origin: Origin, cluster: str, span: Span, nodes: frozenset[Subject] | None
+    log: IngestLog,
+    run: Run,
+    origin: Origin,
+    cluster: str,
+    span: Span,
+    nodes: frozenset[Subject] | None,
+    *,
+    live: bool,
 ) -> Iterator[tuple[int, Batch]]:
     """(taken in, batch) of a run within a span, in order; `nodes`: of these only, None: of all.
 
     The first batch of each node bears what its collector had said of its subjects before: it says so once a minute.
     """
-    clock, seen = _Clock(origin is Origin.LIVE), Seen()
+    clock, seen = _Clock(live), Seen()
     facts: dict[Subject, dict[Subject, SubjectFacts]] = {}
     begun: set[Subject] = set()
     for record in log.read_from(run.start_position):

@@ -47,6 +47,8 @@ class Asked:
     before_s: float
     after_s: float
     rename: bool = False
+    live: bool = True
+    """Its watch goes by the agent's clock."""
 
 
 @dataclass(slots=True)
@@ -68,9 +70,10 @@ def gather(asked: Asked, store: Store, log: IngestLog | None, inventory: Invento
     incident = asked.incident
     origin, cluster = incident.origin, incident.subject.cluster
     known = inventory if inventory is not None else Inventory()
-    span = span_of(incident, asked.findings, asked.now_ns, asked.before_s, asked.after_s)
+    now_ns = asked.now_ns if asked.live else None
+    span = span_of(incident, asked.findings, now_ns, asked.before_s, asked.after_s)
     about = involved(incident, asked.findings, store.attempts(cluster=cluster, origin=origin), known)
-    run = logged.survey(log, origin, cluster, incident.opened_ns) if log is not None else None
+    run = logged.survey(log, origin, cluster, incident.opened_ns, live=asked.live) if log is not None else None
     if run is not None and run.last_ns < span.start_ns:
         run = None
     missing: list[str] = []
@@ -95,7 +98,7 @@ def gather(asked: Asked, store: Store, log: IngestLog | None, inventory: Invento
     def batches() -> Iterator[tuple[int, Batch]]:
         yield from old
         if log is not None and run is not None:
-            yield from logged.batches(log, run, origin, cluster, span, nodes)
+            yield from logged.batches(log, run, origin, cluster, span, nodes, live=asked.live)
 
     topology, told = _inventory(known, nodes, about)
     sources = [

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from agent.jobs.record import AttemptRecord
-from collectors.model import Origin, Subject, SubjectKind
+from collectors.model import Subject, SubjectKind
 from detectors.model import Finding, Incident, Inventory
 
 NS = 10**9
@@ -29,12 +29,17 @@ class Span:
     until_ns: int
 
 
-def span_of(incident: Incident, findings: Sequence[Finding], now_ns: int, before_s: float, after_s: float) -> Span:
-    """From `before_s` before the first sign until `after_s` after the last word."""
+def span_of(
+    incident: Incident, findings: Sequence[Finding], now_ns: int | None, before_s: float, after_s: float
+) -> Span:
+    """From `before_s` before the first sign until `after_s` after the last word.
+
+    `now_ns`: it goes by the agent's clock, which stands there, Unix ns; None: by one of its own.
+    """
     since_ns = min([incident.since_ns, *(finding.since_ns for finding in findings)])
     last_ns = max([incident.opened_ns, incident.resolved_ns or 0, *(finding.opened_ns for finding in findings)])
     until_ns = min(last_ns + int(after_s * NS), incident.opened_ns + int(MOST_AFTER_SECONDS * NS))
-    if incident.origin is Origin.LIVE:
+    if now_ns is not None:
         until_ns = min(until_ns, now_ns)
     return Span(max(0, since_ns - int(before_s * NS)), max(until_ns, incident.opened_ns + 1))
 

@@ -7,6 +7,7 @@ from typing import IO, Annotated
 import msgspec
 from msgspec import Meta
 
+from agent.api.as_live import as_live_of
 from agent.api.nearby import in_causal_order
 from agent.api.operation import Call, file_operation
 from agent.api.problem import Problem
@@ -50,7 +51,8 @@ def _made(call: Call[BundleQuery], incident: Incident) -> IO[bytes]:
     query, state = call.query, call.request.app.state
     findings = in_causal_order(incident, call.store.findings(incident.findings))
     decisions = call.store.decisions(incident.id)
-    asked = Asked(incident, findings, decisions, call.now_ns, query.before, query.after, query.rename)
+    live = incident.origin in as_live_of(call.request)
+    asked = Asked(incident, findings, decisions, call.now_ns, query.before, query.after, query.rename, live)
     log = state.ingest_log
     try:
         file = tempfile.TemporaryFile(dir=log.folder if log is not None else None)  # noqa: SIM115 - sent later

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from agent.api.contradictions import MOST_TOLD, ContradictionShape, contradictions_in
 from agent.api.operation import Call, operation
 from agent.api.shapes import JobShape, NodeShape
 from agent.jobs.record import AttemptRecord, AttemptState
@@ -17,9 +18,12 @@ class FleetQuery(msgspec.Struct, frozen=True):
 
 
 class Nodes(msgspec.Struct, frozen=True):
-    """Every node that a collector has spoken for."""
+    """Every node that a collector has spoken for, and what the inventory's sources say of them that does not fit."""
 
     nodes: list[NodeShape]
+    contradictions: list[ContradictionShape]
+    """The oldest first, at most 200."""
+    contradictions_total: int
 
 
 class JobLine(JobShape, frozen=True):
@@ -52,7 +56,10 @@ class Jobs(msgspec.Struct, frozen=True):
 
 def nodes(call: Call[FleetQuery]) -> Nodes:
     """GET /v1/nodes"""
-    return Nodes([NodeShape.of(node) for node in call.store.nodes(cluster=call.query.cluster)])
+    cluster = call.query.cluster
+    against = contradictions_in(call.request.app.state.watches, cluster)
+    nodes = [NodeShape.of(node) for node in call.store.nodes(cluster=cluster)]
+    return Nodes(nodes, against[:MOST_TOLD], len(against))
 
 
 def jobs(call: Call[FleetQuery]) -> Jobs:

@@ -3,14 +3,15 @@
 import argparse
 import sys
 import time
+from typing import Any
 
 import msgspec
 
-from agent.api.words import ago, utc
+from agent.api.words import ago, plain, utc
 from agent.cli.client import add_agent_arguments, connect
 from agent.cli.exit_codes import OK
 
-HELP = "list nodes, their GPUs, and when each was last heard of"
+HELP = "list nodes, their GPUs, when each was last heard of, and where sources disagree about them"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +28,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         sys.stdout.write(body.decode() + "\n")
         return OK
-    nodes = sorted(msgspec.json.decode(body)["nodes"], key=lambda node: (node["last_seen_ns"], node["name"]))
+    told = msgspec.json.decode(body)
+    nodes = sorted(told["nodes"], key=lambda node: (node["last_seen_ns"], node["name"]))
     if not nodes:
         print("No collector has sent anything yet.")
         return OK
@@ -47,4 +49,18 @@ def run(args: argparse.Namespace) -> int:
         for node in nodes[: args.limit]
     ]
     print_table(["NODE", "CLUSTER", "GPUS", "DRIVER", "LAST HEARD", "FIRST HEARD", "ORIGIN"], rows)
+    against, more = told["contradictions"], told["contradictions_total"] - len(told["contradictions"])
+    if against:
+        print("\nWhere sources disagree (the former is believed):")
+        for one in against:
+            print(f"  {contradiction_line(one)}, since {utc(one['since_ns'])}")
+        if more:
+            print(f"  and {more:,} more")
     return OK
+
+
+def contradiction_line(one: dict[str, Any]) -> str:
+    """`node gpu-1: rack is 'r1' by kubernetes, 'r2' by csv`, on one line whatever the values hold."""
+    what = f"{one['subject']['kind']} {plain(one['name'])}"
+    said = f"{plain(one['value'])!r} by {one['believed']}, {plain(one['other_value'])!r} by {one['other']}"
+    return f"{what}: {one['key']} is {said}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from agent.api.as_live import as_live_of
+from agent.api.contradictions import contradictions_in
 from agent.api.operation import now_ns_of
 from agent.store.rows import NodeSeen
 from agent.store.store import Store
@@ -19,6 +20,8 @@ MOST_NODES = 500
 MOST_GPUS = 32
 """Squares in a row."""
 MOST_JOBS = 200
+MOST_AGAINST = 50
+"""Contradictions; the command lists more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,10 @@ def nodes_page(request: Request) -> View:
     ]
     rows.sort(key=lambda row: (3 if row.worst is None else RANK[row.worst], not row.silent, row.node.name))
     jobs = sorted(store.jobs(), key=lambda job: -job.last_seen_ns)
+    against = contradictions_in(request.app.state.watches)
     shows = {
+        "against": against[:MOST_AGAINST],
+        "more_against": max(0, len(against) - MOST_AGAINST),
         "title": "Nodes - Watchstander",
         "rows": rows[:MOST_NODES],
         "more": max(0, len(rows) - MOST_NODES),

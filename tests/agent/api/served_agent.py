@@ -27,6 +27,7 @@ from agent.settings import ActionsSettings, Settings
 from agent.store.store import Store, open_store
 from agent.watch import Watch
 from collectors.model import WIRE_VERSION, Batch, Origin, Subject, SubjectFacts, SubjectKind, Table
+from detectors.inventory import Source
 
 ADMIN_TOKEN = "a" * 40
 READER_TOKEN = "b" * 40
@@ -77,8 +78,11 @@ class ServedAgent:
         return f"{COOKIE}={self.session.id}"
 
 
+HOSTILE_RACK = "r8<script>\x1b[2J"
+
+
 def running_watch() -> Spaces:
-    """A live watch over one card that it has heard of once."""
+    """A live watch over one card that it has heard of once; a file and the cluster disagree about its node's rack."""
     node, gpu = Subject("watched", SubjectKind.NODE, "node-w"), Subject("watched", SubjectKind.GPU, "GPU-w")
     facts = (SubjectFacts(node, "node-w"), SubjectFacts(gpu, "GPU-w", node, {"index": "0"}))
     power = array("f", [690.0]).tobytes()
@@ -88,6 +92,9 @@ def running_watch() -> Spaces:
     space = spaces.space_for(batch)
     space.receive(batch, NOW)
     space.advance(NOW + 10**10)
+    inventory = space.watch.engine.inventory  # type: ignore[attr-defined]  # a whole watch
+    inventory.tell(Source.KUBERNETES, [SubjectFacts(node, "node-w", None, {"rack": "r7"})], NOW)
+    inventory.tell_by_name(Source.CSV, {(SubjectKind.NODE, "node-w"): {"rack": HOSTILE_RACK}}, NOW)
     return spaces
 
 

@@ -55,7 +55,8 @@ class Lived:
 
     def asked(self, **changed: Any) -> Asked:
         decisions = self.store.decisions(self.incident.id)
-        values = {"now_ns": self.end_ns, "before_s": 900.0, "after_s": 60.0} | changed
+        live = self.incident.origin is Origin.LIVE
+        values = {"now_ns": self.end_ns, "before_s": 900.0, "after_s": 60.0, "live": live} | changed
         return Asked(self.incident, self.findings, decisions, **values)
 
     def bundle(self, path: Path, log: IngestLog | None = None, **changed: Any) -> Bundle:

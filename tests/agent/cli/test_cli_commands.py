@@ -197,6 +197,16 @@ def test_nodes_come_with_those_longest_unheard_of_first(watchstander: Watchstand
     assert [line.split()[0] for line in out.splitlines()] == ["NODE", "gpu-node-09", "gpu-node-01"]
 
 
+def test_nodes_say_where_sources_disagree_on_lines_that_cannot_be_broken(watchstander: Watchstander) -> None:
+    out = watchstander("nodes")[1]
+
+    assert "\nWhere sources disagree (the former is believed):\n" in out
+    assert out.splitlines()[-1] == (
+        "  node node-w: rack is 'r7' by kubernetes, 'r8<script>' by csv, since 2026-11-22 07:32:10 UTC"
+    )
+    assert "Where sources" not in watchstander("nodes", "--cluster", "prod-eu")[1]
+
+
 def test_jobs_come_with_their_last_step(watchstander: Watchstander) -> None:
     line = watchstander("jobs")[1].splitlines()[2]
 

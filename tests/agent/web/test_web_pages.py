@@ -243,6 +243,13 @@ def test_a_chart_shows_the_subject_and_its_peers_over_the_time_of_the_incident(a
     assert (seen.of("svg")[0]["role"], "gpu_power_watts of gpu-node-07" in str(seen.of("svg")[0])) == ("img", True)
 
 
+def test_nodes_show_where_sources_disagree(agent: ServedAgent) -> None:
+    text = page(agent, "/nodes").text
+
+    assert "Where sources disagree" in text
+    assert "node node-w rack r7 kubernetes r8<script> csv" in text
+
+
 def test_nodes_show_gpus_findings_and_silence_the_worst_first(agent: ServedAgent) -> None:
     text = agent.get("/nodes").text
     rows = re.findall(r'<th scope="row"><bdi>(\S+)</bdi>', text)

@@ -1,0 +1,71 @@
+"""Where the inventory's sources disagree now, from the watches that run: for API, command line and page alike."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from agent.api.shapes import SubjectShape
+from agent.server.spaces import Spaces
+from agent.watch import Watch
+from detectors.inventory import Contradiction, Source
+from detectors.model import Inventory
+
+MOST_TOLD = 200
+"""One wrong column of a file contradicts the whole fleet: the first few tell it."""
+
+
+class ContradictionShape(msgspec.Struct, frozen=True):
+    """Two sources state different values of one attribute; one is believed. Values are text from outside: hostile."""
+
+    subject: SubjectShape
+    name: str
+    """How people call the subject."""
+    node: str
+    """Name of the node that it is or sits in; empty where that is unknown."""
+    key: str
+    believed: Source
+    value: str
+    other: Source
+    other_value: str
+    since_ns: int
+
+    @classmethod
+    def of(cls, one: Contradiction, inventory: Inventory) -> "ContradictionShape":
+        """From the inventory's own."""
+        home = inventory.node_of(one.subject)
+        return cls(
+            subject=SubjectShape.of(one.subject),
+            name=one.name,
+            node=inventory.name_of(home) if home is not None else "",
+            key=one.key,
+            believed=one.believed,
+            value=one.value,
+            other=one.other,
+            other_value=one.other_value,
+            since_ns=one.since_ns,
+        )
+
+
+def contradictions_in(spaces: Spaces | None, cluster: str | None = None) -> list[ContradictionShape]:
+    """All of the watches that go by the agent's clock, the oldest first; of one cluster, or of all."""
+    found = [
+        ContradictionShape.of(one, inventory)
+        for inventory in _inventories(spaces, cluster)
+        for one in _at_hand(inventory)
+    ]
+    return sorted(found, key=lambda one: (one.since_ns, one.subject.cluster, one.name, one.key))
+
+
+def _inventories(spaces: Spaces | None, cluster: str | None) -> Iterator[Inventory]:
+    for space in spaces.live() if spaces is not None else ():
+        if cluster in (None, space.key[1]) and isinstance(space.watch, Watch):
+            yield space.watch.engine.inventory
+
+
+def _at_hand(inventory: Inventory) -> list[Contradiction]:
+    for _ in range(5):
+        try:
+            return inventory.contradictions
+        except RuntimeError:
+            continue  # the watch changed it under the reading, in its own thread
+    return []
