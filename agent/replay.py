@@ -12,7 +12,7 @@ import msgspec
 from agent.inventory_csv import FILE, nodes_in, read_nodes
 from agent.watch import Changes, Watch
 from collectors.errors import FixConfiguration
-from collectors.model import Origin, SubjectFacts, SubjectKind
+from collectors.model import Batch, Origin, SubjectFacts, SubjectKind
 from collectors.recording.batches import BatchRecording
 from collectors.recording.bundle import INVENTORY_JSON, Bundle
 from collectors.recording.folder import Recording
@@ -47,14 +47,8 @@ def replay(
     depth = NATIVE_DEPTH if native else 10
     watch = Watch(Origin.REPLAY, recording.cluster, rules=rules, depth=depth)
     now_ns = recording.start_ns
-    _tell(watch.engine.inventory, recording, now_ns)
-    if isinstance(recording, BatchRecording):
-        if native:
-            raise FixConfiguration(f"{recording.path}: holds batches, not rows: play it without --native")
-        batches = recording.play(until_ns)
-    else:
-        batches = play(recording, plan or SamplingPlan(), native=native, until_ns=until_ns)
-    for now_ns, batch in batches:
+    tell_inventory(watch.engine.inventory, recording, now_ns)
+    for now_ns, batch in batches_of(recording, plan=plan, native=native, until_ns=until_ns):
         yield now_ns, watch.advance(now_ns)
         watch.receive(batch, now_ns)
     end_ns = max(recording.end_ns, now_ns) + 1
@@ -63,7 +57,22 @@ def replay(
     yield end_ns, watch.advance(end_ns)
 
 
-def _tell(inventory: Inventory, recording: Recording | BatchRecording, now_ns: int) -> None:
+def batches_of(
+    recording: Recording | BatchRecording,
+    *,
+    plan: SamplingPlan | None = None,
+    native: bool = False,
+    until_ns: int | None = None,
+) -> Iterator[tuple[int, Batch]]:
+    """(received, batch), ascending in time, up to but not at `until_ns`, whatever kind of recording it is."""
+    if not isinstance(recording, BatchRecording):
+        return play(recording, plan or SamplingPlan(), native=native, until_ns=until_ns)
+    if native:
+        raise FixConfiguration(f"{recording.path}: holds batches, not rows: play it without --native")
+    return recording.play(until_ns)
+
+
+def tell_inventory(inventory: Inventory, recording: Recording | BatchRecording, now_ns: int) -> None:
     """What others than collectors know: from the files beside the batches."""
     if isinstance(recording, Bundle):
         for source, facts in _facts_of(recording).items():

@@ -3,13 +3,10 @@
 import re
 from pathlib import Path
 
-from agent.replay import NATIVE_DEPTH
+from agent.replay import NATIVE_DEPTH, batches_of, open_recording, tell_inventory
 from agent.watch import Watch
 from collectors.errors import GiveUp, RetryLater
 from collectors.model import Origin, Subject, SubjectKind
-from collectors.recording.folder import Recording
-from collectors.recording.play import play
-from collectors.sampling.plan import SamplingPlan
 from detectors.looks import LookRow, explain_look
 from detectors.model import Inventory
 
@@ -31,7 +28,7 @@ def look_at(watch: Watch, wanted: str, now_ns: int) -> list[LookRow]:
 
 
 def look_back(folder: Path, wanted: str, at_ns: int, *, native: bool = False) -> tuple[Subject, list[LookRow]]:
-    """The same at a moment of a recording: it is played up to then, as the watch would have seen it.
+    """The same at a moment of a recording or a bundle: it is played up to then, as the watch would have seen it.
 
     Raises GiveUp where the moment lies outside the recording, and as `look_at`.
     """
@@ -42,14 +39,15 @@ def look_back(folder: Path, wanted: str, at_ns: int, *, native: bool = False) ->
 
 def watch_at(folder: Path, at_ns: int, *, native: bool = False) -> Watch:
     """A watch that has seen a recording up to a moment; GiveUp where that lies outside."""
-    recording = Recording(folder)
+    recording = open_recording(folder)
     if not recording.start_ns <= at_ns <= recording.end_ns:
         raise GiveUp(
             f"{folder} runs from {recording.start_ns / 1e9:.0f} to {recording.end_ns / 1e9:.0f} (Unix s):"
             f" {at_ns / 1e9:.0f} lies outside"
         )
-    watch = Watch(Origin.REPLAY, recording.identity.cluster, depth=NATIVE_DEPTH if native else 10)
-    for now_ns, batch in play(recording, SamplingPlan(), native=native, until_ns=at_ns):
+    watch = Watch(Origin.REPLAY, recording.cluster, depth=NATIVE_DEPTH if native else 10)
+    tell_inventory(watch.engine.inventory, recording, recording.start_ns)
+    for now_ns, batch in batches_of(recording, native=native, until_ns=at_ns):
         watch.advance(now_ns)
         watch.receive(batch, now_ns)
     watch.advance(at_ns + 1)

@@ -31,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--subject", required=True, metavar="S", help="cluster/kind/id, or a name: node-7, node-7/gpu3, gpu3, a job"
     )
     parser.add_argument("--at", metavar="T", help="a moment of the recording: Unix seconds or 2026-11-22T03:12:10Z")
-    parser.add_argument("--recording", type=Path, metavar="DIR", help="play this folder up to T instead of asking")
+    parser.add_argument(
+        "--recording", type=Path, metavar="DIR", help="play this folder (or bundle) up to T instead of asking"
+    )
     parser.add_argument("--cluster", metavar="NAME", help="of this cluster only")
     parser.add_argument("--all", action="store_true", help="also what is clear and what waits for events")
     parser.add_argument("--json", action="store_true", help="JSON, as GET /v1/look gives it")

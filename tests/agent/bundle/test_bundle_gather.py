@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from agent.bundle import make
 from agent.bundle.make import Asked, gather, write
+from agent.incidents.look import look_back
 from agent.ingest.log import IngestLog
 from agent.replay import replay as play_again
 from agent.server.history import History
@@ -21,6 +22,7 @@ from collectors.recording.batches import BatchRecording
 from collectors.recording.bundle import Bundle
 from collectors.wire import encode
 from detectors.inventory import Source
+from detectors.looks import Verdict
 from detectors.model import Finding, Incident
 
 NS = 10**9
@@ -208,3 +210,10 @@ def test_without_a_watch_the_inventory_is_said_to_be_missing(lived: Lived, tmp_p
     bundle = Bundle(tmp_path / "x.zip")
     assert any("inventory was not at hand" in line for line in bundle.missing)
     assert found_in(bundle).id == lived.incident.id
+
+
+def test_missed_looks_into_a_bundle(lived: Lived, tmp_path: Path) -> None:
+    lived.bundle(tmp_path / "x.zip")
+    _, rows = look_back(tmp_path / "x.zip", "llm", lived.incident.opened_ns + NS)
+
+    assert [row.verdict for row in rows if row.detector == "CollectiveHang"] == [Verdict.OPEN]
