@@ -243,6 +243,15 @@ def test_a_chart_shows_the_subject_and_its_peers_over_the_time_of_the_incident(a
     assert (seen.of("svg")[0]["role"], "gpu_power_watts of gpu-node-07" in str(seen.of("svg")[0])) == ("img", True)
 
 
+def test_an_incident_can_be_taken_along_as_one_file_with_the_browsers_cookie(agent: ServedAgent) -> None:
+    text = agent.get(f"/incidents/{LOST_INCIDENT.id}").text
+    (link,) = re.findall(r'href="([^"]*/bundle\?rename=true)" download', text)
+    answer = agent.get(link, token=None, cookie=agent.cookie)
+
+    assert (answer.status, answer.body[:2]) == (200, b"PK")
+    assert answer.headers["content-disposition"] == f'attachment; filename="{LOST_INCIDENT.id}.zip"'
+
+
 def test_nodes_show_where_sources_disagree(agent: ServedAgent) -> None:
     text = page(agent, "/nodes").text
 

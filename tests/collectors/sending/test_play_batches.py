@@ -132,7 +132,7 @@ def test_what_is_refused_for_good_is_told_at_the_end_and_the_rest_arrives(tmp_pa
         return answer(400, body=b"no") if one.node == NODES[1] and not one.events else OK
 
     with RawServer(behaviour=refuses_one) as server:
-        with pytest.raises(GiveUp, match="1 batches were refused for good; the first with 400: no"):
+        with pytest.raises(GiveUp, match="refused 1 batches for good; the first with 400: no"):
             play_batches(
                 written(tmp_path / "r", [batch(n) for n in (0, 1, 2, 5)]), endpoint(server), speed=0, stop=Stop()
             )
