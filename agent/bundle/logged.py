@@ -1,5 +1,6 @@
 """Batches of one space from the ingest log: byte for byte what the watch was given, at the times at which it was."""
 
+from array import array
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ import msgspec
 import zstandard
 from msgspec.structs import replace
 
-from agent.bundle.reach import NS, Span
+from agent.bundle.reach import ALL_NODES, NS, Span
 from agent.ingest.dedupe import Seen, run_of
 from agent.ingest.log import IngestLog, Record
 from collectors.errors import GiveUp
@@ -41,8 +42,8 @@ class Run:
 
     first_ns: int
     last_ns: int = 0
-    start_position: int = 0
-    end_position: int = 0
+    places: dict[Subject, tuple["array[int]", "array[int]"]] = field(default_factory=dict)
+    """Where the batches of each node that is kept lie in the log, and when they were taken in."""
     nodes: Counter[Subject] = field(default_factory=Counter)
     """Batches of each node."""
     bytes_by_second: Counter[int] = field(default_factory=Counter)
@@ -64,10 +65,13 @@ class _Clock:
         return self.now_ns
 
 
-def survey(log: IngestLog, origin: Origin, cluster: str, at_ns: int, *, live: bool) -> Run | None:
+def survey(
+    log: IngestLog, origin: Origin, cluster: str, at_ns: int, *, live: bool, kept: frozenset[Subject] | None
+) -> Run | None:
     """The run in which this space was at `at_ns`; the last one where none was; None where the log has nothing.
 
-    `live`: it goes by the agent's clock (`agent.server.spaces`).
+    `live`: it goes by the agent's clock (`agent.server.spaces`). `kept`: nodes whose batches will be asked for; None:
+    all. In a cluster of at most ALL_NODES all are kept. The one pass over the whole log.
     """
     runs: list[Run] = []
     clock, speaking, ended = _Clock(live), set[str](), True
@@ -77,13 +81,9 @@ def survey(log: IngestLog, origin: Origin, cluster: str, at_ns: int, *, live: bo
             continue
         if ended:
             clock, ended = _Clock(live), False
-            runs.append(Run(clock.at(record.received_ns, head.sent_ns), start_position=record.position))
+            runs.append(Run(clock.at(record.received_ns, head.sent_ns)))
         run = runs[-1]
-        run.last_ns, run.end_position = clock.at(record.received_ns, head.sent_ns), record.end
-        run.nodes[head.node] += 1
-        run.boots.setdefault(head.node, head.boot_id)
-        run.bytes_by_second[run.last_ns // NS] += len(record.body)
-        run.facts.update((facts.subject, facts) for facts in head.facts)
+        _note(run, record, head, clock.at(record.received_ns, head.sent_ns), kept)
         if not live:
             # as agent.server.spaces: a replay is over once all its spools have said goodbye
             speaking.add(head.spool_id)
@@ -95,36 +95,28 @@ def survey(log: IngestLog, origin: Origin, cluster: str, at_ns: int, *, live: bo
     return found[-1] if found else None
 
 
-def batches(
-    log: IngestLog,
-    run: Run,
-    origin: Origin,
-    cluster: str,
-    span: Span,
-    nodes: frozenset[Subject] | None,
-    *,
-    live: bool,
-) -> Iterator[tuple[int, Batch]]:
-    """(taken in, batch) of a run within a span, in order; `nodes`: of these only, None: of all.
+def batches(log: IngestLog, run: Run, span: Span, nodes: frozenset[Subject]) -> Iterator[tuple[int, Batch]]:
+    """(taken in, batch) of these nodes within a span of a run, in order.
 
     The first batch of each node bears what its collector had said of its subjects before: it says so once a minute.
     """
-    clock, seen = _Clock(live), Seen()
+    seen = Seen()
     facts: dict[Subject, dict[Subject, SubjectFacts]] = {}
     begun: set[Subject] = set()
-    for record in log.read_from(run.start_position):
-        if record.end > run.end_position:
-            return
-        head = _head(record)
-        if head is None or head.origin != origin.value or head.node.cluster != cluster:
-            continue
-        at_ns = clock.at(record.received_ns, head.sent_ns)
-        if at_ns >= span.until_ns:
-            return
-        if nodes is not None and head.node not in nodes:
-            continue
+    places = sorted(
+        place
+        for node, (positions, times) in run.places.items()
+        if node in nodes
+        for place in zip(positions, times)
+        if place[1] < span.until_ns
+    )
+    taken_ns = dict(places)
+    for record in log.read_at(position for position, _ in places):
+        at_ns = taken_ns[record.position]
         if at_ns < span.start_ns:
-            facts.setdefault(head.node, {}).update((one.subject, one) for one in head.facts)
+            head = _head(record)
+            if head is not None and head.facts:
+                facts.setdefault(head.node, {}).update((one.subject, one) for one in head.facts)
             continue
         try:
             batch = decode(record.body)
@@ -136,6 +128,25 @@ def batches(
             begun.add(batch.node)
             batch = with_facts(batch, facts.pop(batch.node, {}))
         yield at_ns, batch
+
+
+def _note(run: Run, record: Record, head: _Head, taken_ns: int, kept: frozenset[Subject] | None) -> None:
+    """One batch of a run."""
+    node = head.node
+    run.last_ns = taken_ns
+    new = node not in run.nodes
+    run.nodes[node] += 1
+    run.boots.setdefault(node, head.boot_id)
+    run.bytes_by_second[taken_ns // NS] += len(record.body)
+    if head.facts:
+        run.facts.update((facts.subject, facts) for facts in head.facts)
+    if new and len(run.nodes) == ALL_NODES + 1 and kept is not None:
+        for other in run.places.keys() - kept:
+            del run.places[other]
+    if kept is None or node in kept or len(run.nodes) <= ALL_NODES:
+        positions, times = run.places.setdefault(node, (array("q"), array("q")))
+        positions.append(record.position)
+        times.append(taken_ns)
 
 
 def with_facts(batch: Batch, known: dict[Subject, SubjectFacts]) -> Batch:

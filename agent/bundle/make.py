@@ -73,7 +73,10 @@ def gather(asked: Asked, store: Store, log: IngestLog | None, inventory: Invento
     now_ns = asked.now_ns if asked.live else None
     span = span_of(incident, asked.findings, now_ns, asked.before_s, asked.after_s)
     about = involved(incident, asked.findings, store.attempts(cluster=cluster, origin=origin), known)
-    run = logged.survey(log, origin, cluster, incident.opened_ns, live=asked.live) if log is not None else None
+    kept = None if about.whole or not about.nodes else about.nodes
+    run = None
+    if log is not None:
+        run = logged.survey(log, origin, cluster, incident.opened_ns, live=asked.live, kept=kept)
     if run is not None and run.last_ns < span.start_ns:
         run = None
     missing: list[str] = []
@@ -98,7 +101,7 @@ def gather(asked: Asked, store: Store, log: IngestLog | None, inventory: Invento
     def batches() -> Iterator[tuple[int, Batch]]:
         yield from old
         if log is not None and run is not None:
-            yield from logged.batches(log, run, origin, cluster, span, nodes, live=asked.live)
+            yield from logged.batches(log, run, span, nodes)
 
     topology, told = _inventory(known, nodes, about)
     sources = [

@@ -14,10 +14,11 @@ import logging
 import os
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import BinaryIO
 
 from collectors.errors import FixConfiguration, RetryLater
 
@@ -110,6 +111,38 @@ class IngestLog:
         for segment in [*self._segments]:
             if segment.end > position:
                 yield from self._read_segment(segment, position)
+
+    def read_at(self, positions: Iterable[int]) -> Iterator[Record]:
+        """The records at these positions, which must ascend; what is no longer there, or has rotted, is passed over."""
+        segments, at = [*self._segments], 0
+        file: BinaryIO | None = None
+        try:
+            for position in positions:
+                while at < len(segments) and segments[at].end <= position:
+                    at += 1
+                    if file is not None:
+                        file.close()
+                    file = None
+                if at == len(segments):
+                    return
+                segment = segments[at]
+                if position < segment.base:
+                    continue
+                try:
+                    file = file or segment.path.open("rb")
+                except FileNotFoundError:
+                    continue
+                file.seek(position - segment.base)
+                head = file.read(_HEADER.size)
+                if len(head) < _HEADER.size:
+                    continue
+                length, checksum, received_ns = _HEADER.unpack(head)
+                body = file.read(length) if position + _HEADER.size + length <= segment.end else b""
+                if zlib.crc32(body, zlib.crc32(_TIME.pack(received_ns))) == checksum:
+                    yield Record(position, position + _HEADER.size + length, received_ns, body)
+        finally:
+            if file is not None:
+                file.close()
 
     # Writing
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from agent.bundle import make
+from agent.bundle import logged, make
 from agent.bundle.make import Asked, gather, write
 from agent.incidents.look import look_back
 from agent.ingest.log import IngestLog
@@ -155,7 +155,8 @@ def test_where_the_log_is_gone_the_store_gives_readings_and_events_and_the_file_
 def test_of_a_large_cluster_only_what_is_involved_is_taken(
     lived: Lived, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(make, "ALL_NODES", 1)
+    for module in (logged, make):
+        monkeypatch.setattr(module, "ALL_NODES", 1)
     bundle = lived.bundle(tmp_path / "x.zip")
     inventory = lived.watch.engine.inventory
     (job,) = inventory.called(SubjectKind.JOB, "llm")

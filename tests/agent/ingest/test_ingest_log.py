@@ -42,6 +42,33 @@ def test_what_was_appended_is_read_back_in_order(tmp_path: Path) -> None:
     assert contents(IngestLog(tmp_path)) == contents(log)
 
 
+@given(st.lists(st.binary(max_size=60), min_size=1, max_size=12), st.data())
+def test_single_records_are_read_where_they_lie(
+    tmp_path_factory: pytest.TempPathFactory, bodies: list[bytes], data: st.DataObject
+) -> None:
+    log = IngestLog(tmp_path_factory.mktemp("at"), segment_bytes=100)
+    for n, body in enumerate(bodies):
+        log.append([(n, body)])
+    records = list(log.read_from(0))
+    wanted = sorted(data.draw(st.sets(st.sampled_from(records))), key=lambda one: one.position)
+
+    assert list(log.read_at(one.position for one in wanted)) == wanted
+    log.close()
+
+
+def test_single_records_that_are_gone_or_rotten_are_passed_over(tmp_path: Path) -> None:
+    log = IngestLog(tmp_path, segment_bytes=100)
+    for n in range(4):
+        log.append([(n, b"x" * 60)])
+    positions = [record.position for record in log.read_from(0)]
+    first, second, *_ = segments(tmp_path)
+    first.unlink()
+    second.write_bytes(second.read_bytes()[:-1] + b"y")
+
+    assert [record.received_ns for record in log.read_at([*positions, positions[-1] + 10_000])] == [2, 3]
+    log.close()
+
+
 def test_reading_begins_at_a_position_that_append_gave(tmp_path: Path) -> None:
     log = IngestLog(tmp_path, segment_bytes=100)
     ends = log.append([(n, b"x" * 40) for n in range(3)])
