@@ -13,6 +13,7 @@ import numpy as np
 from agent.bundle.reach import Span
 from agent.store.chunks import ReadingsChunk
 from agent.store.store import Store
+from agent.store.stretch import chunks_between
 from collectors.model import (
     WIRE_VERSION,
     Batch,
@@ -68,7 +69,7 @@ def rebuilt(
     }
     told = Stored(cards, facts, jobs, boots)
     looks: dict[tuple[int, Subject], list[_Look]] = {}
-    for chunk in store.chunks(list(cards), span.start_ns, span.until_ns):
+    for chunk in chunks_between(store, list(cards), span.start_ns, span.until_ns):
         home = next((cards[subject] for subject in chunk.subjects if subject in cards), None)
         if home is not None:
             for look in _looks(chunk, span):

@@ -397,11 +397,6 @@ class Store:
         with self.reading() as connection:
             return readings.of_metric(connection, subject, metric, since_ns, until_ns)
 
-    def chunks(self, subjects: Collection[Subject], since_ns: int, until_ns: int) -> list[ReadingsChunk]:
-        """All readings of these subjects that are kept of a stretch of time; a chunk may reach beyond either end."""
-        with self.reading() as connection:
-            return list(readings.chunks_of(connection, subjects, since_ns, until_ns))
-
     # housekeeping
 
     def prune(self, now_ns: int, retention_: Retention) -> Pruned:
