@@ -16,6 +16,9 @@ from collectors.errors import GiveUp
 from collectors.model import Batch, EventKind, Origin, Subject, SubjectFacts
 from collectors.wire import DEFAULT_LIMITS, decode
 
+FACTS_NS = 90 * NS
+"""Collectors say what they know of their subjects every minute."""
+
 
 class _Kind(msgspec.Struct):
     kind: str
@@ -66,16 +69,26 @@ class _Clock:
 
 
 def survey(
-    log: IngestLog, origin: Origin, cluster: str, at_ns: int, *, live: bool, kept: frozenset[Subject] | None
+    log: IngestLog,
+    origin: Origin,
+    cluster: str,
+    at_ns: int,
+    span: Span,
+    *,
+    live: bool,
+    kept: frozenset[Subject] | None,
 ) -> Run | None:
     """The run in which this space was at `at_ns`; the last one where none was; None where the log has nothing.
 
-    `live`: it goes by the agent's clock (`agent.server.spaces`). `kept`: nodes whose batches will be asked for; None:
-    all. In a cluster of at most ALL_NODES all are kept. The one pass over the whole log.
+    `live`: it goes by the agent's clock (`agent.server.spaces`), so that only the span and what was said of subjects
+    just before it is gone through; what is not live lies somewhere. `kept`: nodes whose batches will be asked for;
+    None: all. In a cluster of at most ALL_NODES all are kept. The one pass over the log.
     """
     runs: list[Run] = []
     clock, speaking, ended = _Clock(live), set[str](), True
-    for record in log.read_from(0):
+    for record in log.read_from(log.position_before(span.start_ns - FACTS_NS) if live else 0):
+        if live and record.received_ns >= span.until_ns:
+            break
         head = _head(record)
         if head is None or head.origin != origin.value or head.node.cluster != cluster:
             continue

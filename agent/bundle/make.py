@@ -76,9 +76,9 @@ def gather(asked: Asked, store: Store, log: IngestLog | None, inventory: Invento
     kept = None if about.whole or not about.nodes else about.nodes
     run = None
     if log is not None:
-        run = logged.survey(log, origin, cluster, incident.opened_ns, live=asked.live, kept=kept)
-    if run is not None and run.last_ns < span.start_ns:
-        run = None
+        run = logged.survey(log, origin, cluster, incident.opened_ns, span, live=asked.live, kept=kept)
+    if run is not None and not (run.first_ns < span.until_ns and run.last_ns >= span.start_ns):
+        run = None  # it has nothing of that time any more
     missing: list[str] = []
     nodes = _nodes(asked, about, run, store, known, missing)
     begins_ns = run.first_ns if run is not None else span.until_ns
@@ -169,9 +169,9 @@ def _nodes(
             for node in store.nodes(cluster=cluster)
             if node.origin is asked.incident.origin
         } | about.nodes
-    if about.whole or len(everywhere) <= ALL_NODES or not about.nodes & everywhere:
+    if about.whole or len(everywhere) <= ALL_NODES or not about.nodes:
         return frozenset(everywhere)
-    taken = about.nodes & everywhere
+    taken = about.nodes & everywhere or about.nodes
     missing.append(
         f"{len(everywhere) - len(taken)} other nodes of the cluster were left out: ticks, and with them times of "
         "opening and ids, may differ by up to 5 s"

@@ -112,6 +112,16 @@ class IngestLog:
             if segment.end > position:
                 yield from self._read_segment(segment, position)
 
+    def position_before(self, time_ns: int) -> int:
+        """Where to begin to read everything received at or after a time: a segment's beginning, so some more comes."""
+        found = self.start
+        for segment in [*self._segments]:
+            first_ns = self._first_time(segment)
+            if first_ns is not None and first_ns >= time_ns:
+                break
+            found = segment.base
+        return found
+
     def read_at(self, positions: Iterable[int]) -> Iterator[Record]:
         """The records at these positions, which must ascend; what is no longer there, or has rotted, is passed over."""
         segments, at = [*self._segments], 0

@@ -20,7 +20,7 @@ from agent.watch import Watch
 from collectors.model import Event, EventKind, EventSource, Origin, SubjectFacts, SubjectKind
 from collectors.recording.batches import BatchRecording
 from collectors.recording.bundle import Bundle
-from collectors.wire import encode
+from collectors.wire import decode, encode
 from detectors.inventory import Source
 from detectors.looks import Verdict
 from detectors.model import Finding, Incident
@@ -150,6 +150,19 @@ def test_where_the_log_is_gone_the_store_gives_readings_and_events_and_the_file_
     assert any("without training steps" in line for line in bundle.missing)
     again = found_in(bundle)
     assert (again.kind, again.subject) == (lived.incident.kind, lived.incident.subject)
+
+
+def test_what_the_log_has_of_later_only_is_not_taken_for_the_incidents_time(lived: Lived, tmp_path: Path) -> None:
+    later = IngestLog(tmp_path / "later")
+    hour_ns = 3600 * NS
+    for record in lived.log.read_from(0):
+        batch = decode(record.body)
+        later.append([(record.received_ns + hour_ns, encode(replace(batch, sent_ns=batch.sent_ns + hour_ns)))])
+    bundle = lived.bundle(tmp_path / "x.zip", later, now_ns=lived.end_ns + hour_ns)
+
+    assert any("the ingest log has nothing of that time any more" in line for line in bundle.missing)
+    assert bundle.end_ns < lived.end_ns + hour_ns // 2
+    assert found_in(bundle).subject == lived.incident.subject
 
 
 def test_of_a_large_cluster_only_what_is_involved_is_taken(

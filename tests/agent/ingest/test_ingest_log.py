@@ -56,6 +56,21 @@ def test_single_records_are_read_where_they_lie(
     log.close()
 
 
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=20).map(sorted), st.integers(-5, 60))
+def test_reading_from_before_a_time_misses_nothing_of_it_and_little_else(
+    tmp_path_factory: pytest.TempPathFactory, times: list[int], since: int
+) -> None:
+    log = IngestLog(tmp_path_factory.mktemp("since"), segment_bytes=100)
+    for time in times:
+        log.append([(time, b"x" * 20)])
+    read = [record.received_ns for record in log.read_from(log.position_before(since))]
+    wanted = [time for time in times if time >= since]
+
+    assert read[len(read) - len(wanted) :] == wanted
+    assert len(read) - len(wanted) <= 3  # of one segment
+    log.close()
+
+
 def test_single_records_that_are_gone_or_rotten_are_passed_over(tmp_path: Path) -> None:
     log = IngestLog(tmp_path, segment_bytes=100)
     for n in range(4):

@@ -171,6 +171,7 @@ def open_two(fleet: Fleet, agent: AgentClient) -> dict[str, dict[str, Any]]:
         fleet.send_for(agent, 5)
         if {"xid", "telemetry_lost"} <= incidents(agent).keys():
             break
+    fleet.send_for(agent, 80)  # the rule's own wait of 60 s is over, and with it what would be decided anew anyway
     return incidents(agent)
 
 
