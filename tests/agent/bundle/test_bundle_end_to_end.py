@@ -19,7 +19,7 @@ from agent.cli.main import main
 from agent.demo.processes import play, running_agent
 from collectors.recording.bundle import Bundle
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 FIRST = next(phase for phase in phases("h200-ddp4") if phase["kind"] == "fault")
 CLUSTER, NODE, JOB = "acme-zrh-prod", "gpu-zrh-17", "llama-skunk-7b"
@@ -56,7 +56,7 @@ class Bundled:
 def played(path: Path, *more: str) -> dict[str, Any]:
     """What `watchstander replay` finds in it, in a process of its own."""
     command = [sys.executable, "-m", "agent.cli.main", "replay", str(path), "--json", *more]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=240)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     return json.loads(done.stdout)
 
@@ -165,7 +165,7 @@ def test_the_file_says_what_it_holds_and_what_it_does_not(bundled: Bundled) -> N
 def test_the_demo_plays_a_bundle_into_an_agent_of_its_own(bundled: Bundled, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "agent.cli.main", "demo", "--recording", str(bundled.plain), "--speed", "1000"]
     command += ["--json", "--data", str(tmp_path / "data")]
-    done = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True, timeout=110)
+    done = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True, timeout=240)
 
     assert done.returncode == 0, done.stderr
     (summary,) = json.loads(done.stdout)
