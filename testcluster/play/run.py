@@ -71,14 +71,15 @@ def _exports(plane: ControlPlane, beside: Beside) -> str:
 
 def instructions(play: Playground, mode: Mode, folder: Path) -> str:
     """What to do now, for the terminal."""
-    job = scene.node_names()[0]
+    pods = play.plane.admin.list("Pod", scene.NAMESPACE)
+    job = pods[0]["spec"].get("nodeName", scene.node_names()[0])
     lines = [
         "",
         "In another terminal:",
         "",
         f"    . {shlex.quote(str(play.environment))}",
         "    python -m testcluster show                # nodes and pods: where the job runs (or kubectl)",
-        f"    watchstander inject xid-79 --node {job} --gpu 3     # on one of those nodes; --list shows more",
+        f"    watchstander inject xid-79 --node {job} --gpu 3     # a node of the job; --list shows more",
         "    watchstander incident INC-...             # evidence, decisions, every guard's word",
     ]
     if mode is Mode.APPROVE:
