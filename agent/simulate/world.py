@@ -50,7 +50,6 @@ class World:
         self._training: dict[tuple[str, int], TrainingLogParser] = {}
         self._kernel: dict[int, KernelLogParser] = {}
         self._events: list[tuple[int, Event]] = []
-        self._unread: dict[int, list[Event]] = {}
         self._after: dict[int, list[Event]] = {}
         self._stopping: list[int] = []
         self._starting: list[int] = []
@@ -162,10 +161,7 @@ class World:
         return group is not None and group.alive(node // GROUPS)
 
     def rebooted(self, node: int, boot_id: str) -> None:
-        """The node's next collector runs under a new boot id; the kernel's ring buffer is gone."""
-        held = [event for event in self._unread.pop(node, ()) if event.source is not EventSource.KERNEL_LOG]
-        if held:
-            self._unread[node] = held
+        """The node's next collector runs under a new boot id."""
         group = self.collectors[node % GROUPS]
         if group is not None:
             group.rebooted(node // GROUPS, boot_id)
@@ -182,14 +178,10 @@ class World:
             if group is not None:
                 group.begin(node // GROUPS, now_ns)
         events, self._events = self._events, []
-        for node, event in (*self._unread_by(begun), *events):
+        for node, event in events:
             group = self.collectors[node % GROUPS]
-            if group is None:
-                continue
-            if group.alive(node // GROUPS):
+            if group is not None:
                 group.gather(node // GROUPS, event, now_ns)
-            else:
-                self._unread.setdefault(node, []).append(event)
         batches = [(node, batch) for node in self._stopping if (batch := self._farewell(node, now_ns)) is not None]
         self._stopping.clear()
         for q, group in enumerate(self.collectors):
@@ -202,10 +194,6 @@ class World:
                 after = {node // GROUPS: self._after.pop(node) for node in sorted(mine)}
             batches += [(i * GROUPS + q, batch) for i, batch in group.step(now_ns, look, after)]
         return batches
-
-    def _unread_by(self, begun: list[int]) -> list[tuple[int, Event]]:
-        """What was written while a node had no collector: its next one reads on where the last one stood."""
-        return [(node, event) for node in begun for event in self._unread.pop(node, ())]
 
     def _farewell(self, node: int, now_ns: int) -> Batch | None:
         group = self.collectors[node % GROUPS]
