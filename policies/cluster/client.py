@@ -1,22 +1,23 @@
 """The one door to the Kubernetes API for writes: JSON in, JSON out, every request with a time-out, errors by meaning.
 
 Credentials, TLS and connections are the official client's; its model objects are not used (they cost ten times the
-memory). Before every write the fence is asked: a leader that lost its lease while it slept is stopped there.
+memory), and it is imported where a client is made (43 MiB): an agent without a cluster does without it. Before every
+write the fence is asked: a leader that lost its lease while it slept is stopped there.
 """
 
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 import msgspec
 import urllib3
-from kubernetes import client as kube
-from kubernetes import config as kube_config
-from kubernetes.config.config_exception import ConfigException
 
 from collectors.errors import FixConfiguration, GiveUp, RetryLater
+
+if TYPE_CHECKING:
+    from kubernetes import client as kube
 
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 15.0
@@ -64,7 +65,7 @@ class KubeClient:
 
     def __init__(
         self,
-        configuration: kube.Configuration,
+        configuration: "kube.Configuration",
         *,
         token_file: Path | None = None,
         fence: Callable[[], None] | None = None,
@@ -73,6 +74,8 @@ class KubeClient:
         """`token_file` is read anew for each request, since projected tokens rotate. `fence` raises where this agent
         may not write any more."""
         configuration.retries = urllib3.Retry(0)  # who calls decides what is safe to repeat
+        from kubernetes import client as kube
+
         self._api = kube.ApiClient(configuration)
         self._token_file = token_file
         self._fence = fence
@@ -88,6 +91,8 @@ class KubeClient:
             raise FixConfiguration(f"API server {url!r}: must be https:// (http:// on loopback only)")
         if ca_file is not None and not ca_file.is_file():
             raise FixConfiguration(f"{ca_file}: no such file; name the API server's CA")
+        from kubernetes import client as kube
+
         configuration = kube.Configuration(host=url.rstrip("/"), ssl_ca_cert=str(ca_file) if ca_file else None)
         return cls(configuration, token_file=token_file, **more)
 
@@ -106,6 +111,10 @@ class KubeClient:
     @classmethod
     def of_kubeconfig(cls, path: Path, context: str | None = None, **more: Any) -> "KubeClient":
         """The cluster of a kubeconfig, with a person's own credentials (exec plugins included)."""
+        from kubernetes import client as kube
+        from kubernetes import config as kube_config
+        from kubernetes.config.config_exception import ConfigException
+
         configuration = kube.Configuration()
         try:
             kube_config.load_kube_config(  # type: ignore[no-untyped-call]

@@ -54,3 +54,11 @@ sys.exit(main(sys.argv[1:]))
     assert said["detectors"].stderr == (
         "watchstander: detectors needs the agent extra: pip install 'watchstander[agent]' (numpy is not installed)\n"
     )
+
+
+@pytest.mark.slow
+def test_an_agent_without_a_cluster_does_not_load_the_kubernetes_client() -> None:
+    script = "import sys, agent.server.serve, agent.server.watches; print('kubernetes' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert ran.stdout.strip() == "False"
