@@ -3,6 +3,7 @@
 The socket lies in the data directory (mode 0700), has mode 0600, and the fleet asks the kernel who is at the other end.
 """
 
+import contextlib
 import socket
 from pathlib import Path
 
@@ -63,7 +64,9 @@ def ask(path: Path, request: Request) -> Laid:
         connection.settimeout(TIMEOUT_SECONDS)
         try:
             connection.connect(str(path))
-            connection.sendall(msgspec.json.encode(request) + b"\n")
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                # one that refuses us may have hung up by now: its answer is there to be read all the same
+                connection.sendall(msgspec.json.encode(request) + b"\n")
             answer = _line(connection)
         except (FileNotFoundError, ConnectionRefusedError):
             raise RetryLater(

@@ -3,9 +3,11 @@
 import os
 import socket
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agent.inject.control import LONGEST_PATH, Laid, Request, ask, known, socket_path
@@ -86,3 +88,21 @@ def test_a_fault_is_known_by_each_of_its_names_and_no_other() -> None:
     assert (known("ecc-uncorrectable"), known("xid-48")) == ("xid-48", "xid-48")
     with pytest.raises(FixConfiguration, match="no such fault: xid-80; there are xid-79"):
         known("xid-80")
+
+
+def test_the_no_of_one_that_hangs_up_before_it_has_heard_all_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def refuse() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(msgspec.json.encode(Laid(refused="this fleet belongs to another user")) + b"\n")
+
+        refusing = threading.Thread(target=refuse)
+        refusing.start()
+        with pytest.raises(GiveUp, match="another user"):
+            ask(path, Request("xid-79", "n" * 4_000_000))  # more than the socket holds: the sender is cut off
+        refusing.join()
