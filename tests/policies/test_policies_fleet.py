@@ -15,6 +15,8 @@ from policies.engine import PolicyEngine
 from policies.model import Mode, Verdict
 from policies.rules import parse_policy
 
+pytestmark = pytest.mark.slow
+
 OPEN_LIMITS = "  unavailable: {fleet: {share: 1.0, count: 500}, pool: {share: 1.0}, rack: {share: 1.0, count: 500}}\n"
 FAST = OPEN_LIMITS + "  rate: {acts: 500, seconds: 60}\n  cluster: {unwell_share: 1.0}\n"
 CORDON = "[notify, cordon]"

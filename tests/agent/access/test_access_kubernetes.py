@@ -29,6 +29,8 @@ from agent.settings import KubernetesAccessSettings
 from collectors.errors import RetryLater
 from policies.cluster.client import KubeClient
 
+pytestmark = pytest.mark.slow
+
 SECOND_NS = 1_000_000_000
 EVERYWHERE = {("jane", *right, "") for right in RIGHTS.values()}
 

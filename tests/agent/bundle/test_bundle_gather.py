@@ -25,6 +25,8 @@ from detectors.inventory import Source
 from detectors.looks import Verdict
 from detectors.model import Finding, Incident
 
+pytestmark = pytest.mark.slow
+
 NS = 10**9
 JOBS = tuple(
     JobSpec(

@@ -13,6 +13,8 @@ from agent.cli.main import main
 from agent.cli.tables import print_table
 from detectors.model import FindingKind
 
+pytestmark = pytest.mark.slow
+
 Watchstander = Callable[..., tuple[int, str, str]]
 ESCAPE = "\x1b"
 

@@ -10,6 +10,8 @@ from agent.cli.exit_codes import exit_code
 from agent.cli.main import command_files, help_line, main
 from collectors.errors import FixConfiguration, GiveUp, RetryLater, WatchError
 
+pytestmark = pytest.mark.slow
+
 COMMAND = """\
 HELP: str = "fails as it is told to"
 

@@ -11,6 +11,8 @@ from agent.cli.main import main
 from agent.cli.moments import moment_ns, span_seconds
 from collectors.errors import GiveUp
 
+pytestmark = pytest.mark.slow
+
 Watchstander = Callable[..., tuple[int, str, str]]
 RECORDING = Path(__file__).parents[3] / "recordings" / "h200-xid"
 

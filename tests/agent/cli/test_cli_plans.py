@@ -10,6 +10,8 @@ from served_agent import ADMIN_TOKEN, READER_TOKEN, ServedAgent, served
 
 from agent.cli.main import main
 
+pytestmark = pytest.mark.slow
+
 Watchstander = Callable[..., tuple[int, str, str]]
 
 

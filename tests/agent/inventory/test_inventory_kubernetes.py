@@ -18,6 +18,8 @@ from collectors.errors import FixConfiguration, RetryLater
 from collectors.model import Subject, SubjectKind
 from detectors.model import Inventory
 
+pytestmark = pytest.mark.slow
+
 NODES, PODS = "/api/v1/nodes", "/api/v1/pods"
 
 

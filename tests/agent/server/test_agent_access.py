@@ -21,6 +21,8 @@ from agent.settings import AccessSettings, ListenSettings, Settings
 from collectors.errors import FixConfiguration
 from collectors.model import Subject, SubjectKind
 
+pytestmark = pytest.mark.slow
+
 ROLES = {role.value: f"{role.value}-token-".ljust(40, "x") for role in Role}
 BOUND = "bound-token-".ljust(40, "x")
 

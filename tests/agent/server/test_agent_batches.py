@@ -11,6 +11,8 @@ from agent.settings import IngestSettings, Settings, WatchSettings
 from collectors.model import EventKind, Origin, Subject, SubjectKind
 from collectors.wire import encode
 
+pytestmark = pytest.mark.slow
+
 HOUR_NS = 3_600_000_000_000
 
 

@@ -25,6 +25,8 @@ from collectors.errors import FixConfiguration
 from collectors.model import EventKind, Origin
 from collectors.wire import encode
 
+pytestmark = pytest.mark.slow
+
 KIND = EventKind.EVALUATION_END
 """Kept in the store and of no interest to detectors."""
 

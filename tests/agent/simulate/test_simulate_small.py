@@ -18,6 +18,8 @@ from collectors.errors import FixConfiguration
 from collectors.model import EventKind, SubjectKind
 from collectors.recording.batches import BatchRecording
 
+pytestmark = pytest.mark.slow
+
 HANG = Scenario(
     name="small",
     nodes=2,

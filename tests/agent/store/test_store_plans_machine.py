@@ -5,6 +5,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import msgspec
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -12,6 +13,8 @@ from test_store_plans import plan, ready
 
 from agent.store.store import Store, open_store
 from policies.journal import OVER, PlanEntry, PlanState, Stale
+
+pytestmark = pytest.mark.slow
 
 WRITERS = st.integers(0, 1)
 PLANS = [plan("INC-0"), plan("INC-1", name="n2")]

@@ -17,6 +17,8 @@ from served_agent import READER_TOKEN, Answer, ServedAgent, served
 from agent.web.render import prose
 from collectors.model import Origin
 
+pytestmark = pytest.mark.slow
+
 PAGES = [
     "/",
     f"/incidents/{LOST_INCIDENT.id}",

@@ -10,6 +10,8 @@ from served_agent import READER_TOKEN, Answer, ServedAgent, served
 
 from detectors.model import IncidentState
 
+pytestmark = pytest.mark.slow
+
 LOST = f"/incidents/{LOST_INCIDENT.id}"
 FORM = "application/x-www-form-urlencoded"
 

@@ -14,6 +14,8 @@ from detectors.model import FindingKind, Inventory, Severity
 from detectors.unusual import Setting, UnusualDetector, fit_unusual
 from detectors.unusual.detector import BAD, REFRACTORY_NS
 
+pytestmark = pytest.mark.slow
+
 METRICS = ("gpu_power_watts", "gpu_sm_clock_hertz", "gpu_temperature_celsius")
 SECOND = 1_000_000_000
 TICK = 5 * SECOND
