@@ -31,7 +31,7 @@ test: $(DEV) ## every test, with a real PostgreSQL, a real Kubernetes control pl
 	$(BIN)/python -m testcluster build --with all
 	$(BIN)/pytest -n 2 --dist loadgroup
 
-quick: $(DEV) ## the inner loop: no database server, no processes, under 60 s
+quick: $(DEV) ## the inner loop: no database server, no cluster, a minute and a half
 	$(BIN)/pytest -n 2 -m "not postgres and not slow and not cluster" --hypothesis-profile=quick
 
 check: $(DEV) ## ruff, mypy strict, import-linter
