@@ -12,8 +12,6 @@
 docs/agent.md has the table; a test holds the two together. Secrets are never settings: tokens lie in files.
 """
 
-import ast
-import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +22,7 @@ from msgspec import Meta
 
 from agent.access.tokens import StaticToken
 from collectors.errors import FixConfiguration
+from collectors.field_docs import field_docstrings
 from policies.model import Mode
 
 Seconds = Annotated[float, Meta(gt=0)]
@@ -338,24 +337,10 @@ def describe() -> Iterator[Described]:
 
 
 def _describe(name: str, group: type) -> Iterator[Described]:
-    texts = _field_docstrings(group)
+    texts = field_docstrings(group)
     for field in msgspec.structs.fields(group):
         if isinstance(field.default, _Group):
             yield from _describe(f"{name}.{field.name}", field.type)
         else:
             default = msgspec.json.encode(field.default).decode()
             yield Described(f"{name}.{field.name}", default, texts.get(field.name, ""))
-
-
-def _field_docstrings(struct: type) -> dict[str, str]:
-    """The string that stands under each field, read from the source."""
-    body = ast.parse(inspect.getsource(struct)).body[0]
-    texts: dict[str, str] = {}
-    name = ""
-    for node in body.body if isinstance(body, ast.ClassDef) else []:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            name = node.target.id
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and name:
-            texts[name] = str(node.value.value)
-            name = ""
-    return texts

@@ -12,8 +12,6 @@ An unknown or mistyped field stops the start with one line that names file and f
 lie in files. docs/collector.md has the table; a test holds the two together.
 """
 
-import ast
-import inspect
 import os
 import socket
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,6 +24,7 @@ import msgspec
 from msgspec import Meta
 
 from collectors.errors import FixConfiguration
+from collectors.field_docs import field_docstrings
 from collectors.processes.pod_log import PLACEHOLDERS, is_template, unknown_placeholders
 from collectors.sampling.plan import SamplingPlan
 from collectors.sending.endpoint import Endpoint
@@ -250,13 +249,13 @@ def describe() -> Iterator[Described]:
 
 
 def _describe(struct: type[msgspec.Struct], prefix: str) -> Iterator[Described]:
-    texts = _field_docstrings(struct)
+    texts = field_docstrings(struct)
     for field in msgspec.structs.fields(struct):
         name = prefix + field.name
         if isinstance(field.default, msgspec.Struct):
             yield from _describe(type(field.default), name + ".")
         elif name == "sampling":
-            plan_texts = _field_docstrings(SamplingPlan)
+            plan_texts = field_docstrings(SamplingPlan)
             for item in dataclass_fields(SamplingPlan):
                 yield Described(f"{name}.{item.name}", _json(item.default), plan_texts.get(item.name, ""))
         else:
@@ -271,17 +270,3 @@ def _describe(struct: type[msgspec.Struct], prefix: str) -> Iterator[Described]:
 
 def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
-
-
-def _field_docstrings(owner: type) -> dict[str, str]:
-    """The string that stands under each field, read from the source."""
-    body = ast.parse(inspect.getsource(owner)).body[0]
-    texts: dict[str, str] = {}
-    name = ""
-    for node in body.body if isinstance(body, ast.ClassDef) else []:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            name = node.target.id
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and name:
-            texts[name] = " ".join(str(node.value.value).split())
-            name = ""
-    return texts

@@ -3,14 +3,13 @@
 `python -m policies.guard_docs docs/guards.md` renews them; a test fails while page and code differ.
 """
 
-import ast
-import inspect
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
+from collectors.field_docs import field_docstrings
 from policies.guard_settings import GuardSettings, Limit, Window
 from policies.guards import GUARDS
 
@@ -37,7 +36,7 @@ def settings() -> Iterator[tuple[str, str, str]]:
 
 
 def _fields(struct: type[msgspec.Struct], value: msgspec.Struct, prefix: str) -> Iterator[tuple[str, str, str]]:
-    texts = _docstrings(struct)
+    texts = field_docstrings(struct)
     for field in msgspec.structs.fields(struct):
         held = getattr(value, field.name)
         name = f"{prefix}{field.encode_name}"
@@ -53,20 +52,6 @@ def _fields(struct: type[msgspec.Struct], value: msgspec.Struct, prefix: str) ->
 
 def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
-
-
-def _docstrings(struct: type) -> dict[str, str]:
-    """The string that stands under each field, on one line, read from the source."""
-    body = ast.parse(inspect.getsource(struct)).body[0]
-    texts: dict[str, str] = {}
-    name = ""
-    for node in body.body if isinstance(body, ast.ClassDef) else []:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            name = node.target.id
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and name:
-            texts[name] = " ".join(str(node.value.value).split())
-            name = ""
-    return texts
 
 
 def renewed(page: str) -> str:
