@@ -43,9 +43,7 @@ def playing(
     def tell(line: str) -> None:
         say(f"{time.monotonic() - began:5.1f} s  {line}")
 
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700, parents=True)
-    with ControlPlane.start(users=PEOPLE) as plane:
+    with own_folder(folder), ControlPlane.start(users=PEOPLE) as plane:
         tell(f"control plane at {plane.url}")
         grant(plane.admin, chosen.mode)
         scene.build(plane.admin, nodes)
@@ -57,7 +55,18 @@ def playing(
         environment = folder / "env"
         write_private(environment, _exports(plane, beside))
         yield Playground(plane, beside, environment)
+
+
+@contextlib.contextmanager
+def own_folder(folder: Path) -> Iterator[None]:
+    """An empty folder for this user alone, removed however the block ends: Ctrl-C is the usual way, and tokens lie in
+    it."""
     shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700, parents=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _exports(plane: ControlPlane, beside: Beside) -> str:
