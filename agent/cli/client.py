@@ -21,6 +21,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
+from agent.cli.exit_codes import NotFound
 from collectors.errors import FixConfiguration, GiveUp, RetryLater, WatchError
 
 AGENT_VARIABLE = "WATCHSTANDER_AGENT"
@@ -36,10 +37,6 @@ TOKEN_MOST_BYTES = 16 * 2**10
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 Query = Mapping[str, str | int | list[str] | None]
-
-
-class NotFound(GiveUp):
-    """The agent has no such thing. Commands turn it into exit code 1."""
 
 
 class AgentFile(msgspec.Struct):

@@ -1,6 +1,6 @@
 """Exit codes of the `watchstander` command: by what the caller must do, as the errors themselves."""
 
-from collectors.errors import FixConfiguration, RetryLater, WatchError
+from collectors.errors import FixConfiguration, GiveUp, RetryLater, WatchError
 
 OK = 0
 SAID_NO = 1
@@ -31,8 +31,14 @@ MEANINGS: dict[int, str] = {
 """For docs/cli.md; a test holds the two together."""
 
 
+class NotFound(GiveUp):
+    """The agent has no such thing."""
+
+
 def exit_code(error: WatchError) -> int:
     """The code for an error, by its class."""
+    if isinstance(error, NotFound):
+        return SAID_NO
     if isinstance(error, FixConfiguration):
         return FIX_CONFIGURATION
     return RETRY_LATER if isinstance(error, RetryLater) else GIVEN_UP

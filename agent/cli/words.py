@@ -7,9 +7,8 @@ from typing import Any
 import msgspec
 
 from agent.api.words import plain
-from agent.cli.client import NotFound, add_agent_arguments, connect
-from agent.cli.exit_codes import OK, SAID_NO
-from agent.cli.main import complain
+from agent.cli.client import add_agent_arguments, connect
+from agent.cli.exit_codes import OK
 
 EPILOG = """\
 The beginning of an ID is enough while it names one incident. What is said stands in the audit under your name.
@@ -29,11 +28,7 @@ def add_word_arguments(parser: argparse.ArgumentParser, *, note: bool = True) ->
 
 def say(args: argparse.Namespace, word: str, body: dict[str, Any]) -> int:
     """Say it and print how the incident stands."""
-    try:
-        answer = connect(args).post(f"/v1/incidents/{args.id}/{word}", body)
-    except NotFound as error:
-        complain(str(error))
-        return SAID_NO
+    answer = connect(args).post(f"/v1/incidents/{args.id}/{word}", body)
     if args.json:
         sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
         return OK

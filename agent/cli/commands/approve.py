@@ -7,7 +7,7 @@ import msgspec
 
 from agent.api.words import plain, utc
 from agent.cli.card import print_card
-from agent.cli.client import NotFound, add_agent_arguments, connect
+from agent.cli.client import add_agent_arguments, connect
 from agent.cli.exit_codes import OK, SAID_NO
 from agent.cli.main import complain
 
@@ -36,11 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Show, ask, send."""
     client = connect(args)
-    try:
-        card = client.get(f"/v1/plans/{args.id}")
-    except NotFound as error:
-        complain(str(error))
-        return SAID_NO
+    card = client.get(f"/v1/plans/{args.id}")
     plan = card["plan"]
     if not args.json:
         print_card(card)

@@ -5,9 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from agent.cli.client import NotFound, add_agent_arguments, connect
-from agent.cli.exit_codes import OK, SAID_NO
-from agent.cli.main import complain
+from agent.cli.client import add_agent_arguments, connect
+from agent.cli.exit_codes import OK
 
 HELP = "write everything around one incident into one file, to be played elsewhere"
 EPILOG = """\
@@ -43,11 +42,7 @@ def run(args: argparse.Namespace) -> int:
         "after": f"{args.after:g}" if args.after is not None else None,
         "rename": "true" if args.rename else None,
     }
-    try:
-        size = _fetch(client, f"/v1/incidents/{args.id}/bundle", query, path)
-    except NotFound as error:
-        complain(str(error))
-        return SAID_NO
+    size = _fetch(client, f"/v1/incidents/{args.id}/bundle", query, path)
     bundle = Bundle(path)
     seconds = (bundle.end_ns - bundle.start_ns) / 1e9
     print(f"{path}: {bundle.incident}, {seconds:.0f} s, {size / 2**20:.1f} MiB")

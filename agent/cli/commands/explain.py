@@ -6,9 +6,8 @@ from typing import Any
 
 import msgspec
 
-from agent.cli.client import NotFound, add_agent_arguments, connect
-from agent.cli.exit_codes import OK, SAID_NO
-from agent.cli.main import complain
+from agent.cli.client import add_agent_arguments, connect
+from agent.cli.exit_codes import OK
 
 HELP = "explain one incident: probable causes with their evidence, what to check next, what to do"
 EPILOG = """\
@@ -26,11 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print it."""
-    try:
-        body = connect(args).raw(f"/v1/incidents/{args.id}/explanation")
-    except NotFound as error:
-        complain(str(error))
-        return SAID_NO
+    body = connect(args).raw(f"/v1/incidents/{args.id}/explanation")
     if args.json:
         sys.stdout.write(body.decode() + "\n")
     else:

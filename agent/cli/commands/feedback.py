@@ -6,9 +6,8 @@ import sys
 import msgspec
 
 from agent.api.words import plain
-from agent.cli.client import NotFound, connect
-from agent.cli.exit_codes import OK, SAID_NO
-from agent.cli.main import complain
+from agent.cli.client import connect
+from agent.cli.exit_codes import OK
 from agent.cli.words import EPILOG, add_word_arguments
 
 __all__ = ["EPILOG", "HELP", "add_arguments", "run"]
@@ -29,11 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Judge it."""
     body = {"judgement": args.judgement, "note": args.note}
-    try:
-        answer = connect(args).post(f"/v1/incidents/{args.id}/feedback", body)
-    except NotFound as error:
-        complain(str(error))
-        return SAID_NO
+    answer = connect(args).post(f"/v1/incidents/{args.id}/feedback", body)
     if args.json:
         sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
     else:

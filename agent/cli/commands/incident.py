@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from agent.api.words import ago, duration, figure, plain, utc
-from agent.cli.client import NotFound, add_agent_arguments, connect
+from agent.cli.client import add_agent_arguments, connect
 from agent.cli.commands.incidents import where_of
-from agent.cli.exit_codes import OK, SAID_NO
-from agent.cli.main import complain
+from agent.cli.exit_codes import OK
 from agent.cli.words import state_of
 
 if TYPE_CHECKING:
@@ -33,11 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print it."""
-    try:
-        body = connect(args).raw(f"/v1/incidents/{args.id}")
-    except NotFound as error:
-        complain(str(error))
-        return SAID_NO
+    body = connect(args).raw(f"/v1/incidents/{args.id}")
     if args.json:
         sys.stdout.write(body.decode() + "\n")
     else:

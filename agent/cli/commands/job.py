@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from agent.api.words import duration, plain, utc
-from agent.cli.client import NotFound, add_agent_arguments, connect
-from agent.cli.exit_codes import OK, SAID_NO
-from agent.cli.main import complain
+from agent.cli.client import add_agent_arguments, connect
+from agent.cli.exit_codes import OK
 
 if TYPE_CHECKING:
     from agent.cli.tables import Page
@@ -33,11 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print it."""
-    try:
-        body = connect(args).raw(f"/v1/jobs/{args.name}", {"cluster": args.cluster})
-    except NotFound as error:
-        complain(str(error))
-        return SAID_NO
+    body = connect(args).raw(f"/v1/jobs/{args.name}", {"cluster": args.cluster})
     if args.json:
         sys.stdout.write(body.decode() + "\n")
         return OK

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from agent.api.words import duration, figure
-from agent.cli.client import NotFound, add_agent_arguments, connect
-from agent.cli.exit_codes import OK, SAID_NO, USAGE
+from agent.cli.client import add_agent_arguments, connect
+from agent.cli.exit_codes import OK, USAGE
 from agent.cli.main import complain
 from agent.cli.moments import moment_ns
 
@@ -50,11 +50,7 @@ def run(args: argparse.Namespace) -> int:
     if args.recording is not None:
         answer = _of_recording(args)
     else:
-        try:
-            answer = connect(args).get("/v1/look", {"subject": args.subject, "cluster": args.cluster})
-        except NotFound as error:
-            complain(str(error))
-            return SAID_NO
+        answer = connect(args).get("/v1/look", {"subject": args.subject, "cluster": args.cluster})
     if args.json:
         sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
     else:

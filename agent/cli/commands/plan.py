@@ -6,9 +6,8 @@ import sys
 import msgspec
 
 from agent.cli.card import print_card
-from agent.cli.client import NotFound, add_agent_arguments, connect
-from agent.cli.exit_codes import OK, SAID_NO
-from agent.cli.main import complain
+from agent.cli.client import add_agent_arguments, connect
+from agent.cli.exit_codes import OK
 
 HELP = "show one plan: why, whom it touches, steps and how far they are, guards, evidence, undo"
 EPILOG = """\
@@ -26,11 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print it."""
-    try:
-        body = connect(args).raw(f"/v1/plans/{args.id}")
-    except NotFound as error:
-        complain(str(error))
-        return SAID_NO
+    body = connect(args).raw(f"/v1/plans/{args.id}")
     if args.json:
         sys.stdout.write(body.decode() + "\n")
     else:

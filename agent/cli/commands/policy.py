@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from agent.cli.client import NotFound, add_agent_arguments, connect
+from agent.cli.client import add_agent_arguments, connect
 from agent.cli.exit_codes import OK, SAID_NO, USAGE
 from agent.cli.main import complain
 
@@ -87,11 +87,7 @@ def _explain(args: argparse.Namespace) -> int:
     if not args.subject:
         complain("policy explain: name the incident, as `watchstander incidents` shows it")
         return USAGE
-    try:
-        body = connect(args).raw(f"/v1/incidents/{args.subject}/policy")
-    except NotFound as error:
-        complain(str(error))
-        return SAID_NO
+    body = connect(args).raw(f"/v1/incidents/{args.subject}/policy")
     if args.json:
         sys.stdout.write(body.decode() + "\n")
     else:

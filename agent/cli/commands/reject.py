@@ -6,9 +6,8 @@ import sys
 import msgspec
 
 from agent.api.words import plain
-from agent.cli.client import NotFound, add_agent_arguments, connect
-from agent.cli.exit_codes import OK, SAID_NO
-from agent.cli.main import complain
+from agent.cli.client import add_agent_arguments, connect
+from agent.cli.exit_codes import OK
 
 HELP = "say no to a plan; one that is under way stops before its next step"
 EPILOG = """\
@@ -29,11 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """No."""
-    try:
-        answer = connect(args).post(f"/v1/plans/{args.id}/reject", {"note": args.note})
-    except NotFound as error:
-        complain(str(error))
-        return SAID_NO
+    answer = connect(args).post(f"/v1/plans/{args.id}/reject", {"note": args.note})
     if args.json:
         sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
     else:

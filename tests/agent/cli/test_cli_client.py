@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from served_agent import ADMIN_TOKEN, ServedAgent
 
-from agent.cli.client import AgentClient, NotFound, connect, data_directory, read_token
+from agent.cli.client import AgentClient, connect, data_directory, read_token
+from agent.cli.exit_codes import NotFound
 from collectors.errors import FixConfiguration, GiveUp, RetryLater
 
 
