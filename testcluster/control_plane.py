@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from collectors.errors import FixConfiguration, GiveUp
-from testcluster import commands, controllers
+from testcluster import commands
 from testcluster.admin import Admin
 from testcluster.commands import Layout
 from testcluster.parts import KEYS, OPTIONAL, binary
@@ -168,14 +168,6 @@ class ControlPlane:
             if user in ("", write.user):
                 found.append(write)
         return found
-
-    def start_controller(self, name: str, ready_seconds: float = READY_SECONDS) -> Component:
-        """`jobset`, `lws`, `trainer` or `kueue`, with what it needs; nothing where it runs. Built by `--with`."""
-        return controllers.start(self, name, ready_seconds)
-
-    def stop_controller(self, name: str) -> None:
-        """Its webhooks go first: they would refuse everything."""
-        controllers.stop(self, name)
 
     def add(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> Component:
         """A further process that belongs to the cluster and ends with it, started."""

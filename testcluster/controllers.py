@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
@@ -19,11 +19,9 @@ import yaml
 from collectors.errors import FixConfiguration, GiveUp
 from testcluster.admin import Admin, ApiError, Object
 from testcluster.commands import write_private
+from testcluster.control_plane import READY_SECONDS, ControlPlane
 from testcluster.parts import JOBSET, KUEUE, LWS, TRAINER, Part, binary
 from testcluster.processes import Component, free_port
-
-if TYPE_CHECKING:
-    from testcluster.control_plane import ControlPlane
 
 WEBHOOK_KINDS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 
@@ -77,8 +75,10 @@ CONTROLLERS = {
 }
 
 
-def start(plane: "ControlPlane", name: str, ready_seconds: float) -> Component:
-    """The controller, ready to be asked; what it needs first. FixConfiguration for an unknown name, or not built."""
+def start_controller(plane: ControlPlane, name: str, ready_seconds: float = READY_SECONDS) -> Component:
+    """`jobset`, `lws`, `trainer` or `kueue`, ready to be asked, with what it needs; the one that runs, where it does.
+
+    Built by `--with`. FixConfiguration for an unknown name, or not built."""
     if name in plane.components:
         return plane.components[name]
     if name not in CONTROLLERS:
@@ -86,7 +86,7 @@ def start(plane: "ControlPlane", name: str, ready_seconds: float) -> Component:
     controller = CONTROLLERS[name]
     command = binary(controller.part, name)
     for other in controller.needs:
-        start(plane, other, ready_seconds)
+        start_controller(plane, other, ready_seconds)
     admin, folder = plane.admin, plane.at.folder / f"{name}-files"
     webhook_port, health_port = free_port(), free_port()
     _install_definitions(admin, controller.part.built / "crds", ready_seconds)
@@ -115,13 +115,13 @@ def start(plane: "ControlPlane", name: str, ready_seconds: float) -> Component:
             lambda: _is_ready(health_port) and all(_is_served(url, tls) for url in urls), ready_seconds
         )
     except GiveUp:
-        stop(plane, name)
+        stop_controller(plane, name)
         raise
     return component
 
 
-def stop(plane: "ControlPlane", name: str) -> None:
-    """The definitions and their objects stay."""
+def stop_controller(plane: ControlPlane, name: str) -> None:
+    """Its webhooks go first: they would refuse everything. The definitions and their objects stay."""
     for kind in WEBHOOK_KINDS:
         if plane.admin.find(kind, name) is not None:
             plane.admin.delete(kind, name)

@@ -1,4 +1,4 @@
-"""Training workloads of the controllers that `ControlPlane.start_controller` starts."""
+"""Training workloads of the controllers that `testcluster.controllers` starts."""
 
 from typing import Any
 

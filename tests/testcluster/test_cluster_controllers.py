@@ -9,11 +9,12 @@ from collectors.errors import FixConfiguration
 from testcluster import objects, workloads
 from testcluster.admin import ApiError
 from testcluster.control_plane import ControlPlane
+from testcluster.controllers import start_controller, stop_controller
 from testcluster.space import Space
 
 
 def test_a_job_set_runs_and_a_failed_pod_restarts_the_whole_gang(cluster: Space) -> None:
-    cluster.plane.start_controller("jobset")
+    start_controller(cluster.plane, "jobset")
     cluster.add_nodes(4)
     cluster.admin.create(workloads.job_set("gang", cluster.namespace, nodeSelector=cluster.selector))
     before = cluster.running("jobset.sigs.k8s.io/jobset-name=gang", 4)
@@ -29,7 +30,7 @@ def test_a_job_set_runs_and_a_failed_pod_restarts_the_whole_gang(cluster: Space)
 
 
 def test_the_webhooks_of_jobset_refuse_what_is_wrong(cluster: Space) -> None:
-    cluster.plane.start_controller("jobset")
+    start_controller(cluster.plane, "jobset")
     wrong = workloads.job_set("wrong", cluster.namespace)
     wrong["spec"]["successPolicy"] = {"operator": "All", "targetReplicatedJobs": ["nobody"]}
 
@@ -38,7 +39,7 @@ def test_the_webhooks_of_jobset_refuse_what_is_wrong(cluster: Space) -> None:
 
 
 def test_a_leader_worker_set_recreates_its_group_when_a_pod_is_evicted(cluster: Space) -> None:
-    cluster.plane.start_controller("lws")
+    start_controller(cluster.plane, "lws")
     cluster.add_nodes(4)
     cluster.admin.create(workloads.leader_worker_set("served", cluster.namespace, nodeSelector=cluster.selector))
     before = cluster.running("leaderworkerset.sigs.k8s.io/name=served", 4)
@@ -51,7 +52,7 @@ def test_a_leader_worker_set_recreates_its_group_when_a_pod_is_evicted(cluster: 
 
 
 def test_a_train_job_runs_as_a_job_set(cluster: Space) -> None:
-    cluster.plane.start_controller("trainer")
+    start_controller(cluster.plane, "trainer")
     cluster.add_nodes(4)
     cluster.admin.create(workloads.training_runtime("torch", cluster.namespace, nodeSelector=cluster.selector))
     cluster.admin.create(workloads.train_job("tuned", cluster.namespace, "torch", nodes=4))
@@ -60,7 +61,7 @@ def test_a_train_job_runs_as_a_job_set(cluster: Space) -> None:
 
 
 def test_kueue_holds_a_job_back_until_there_is_room(cluster: Space) -> None:
-    cluster.plane.start_controller("kueue")
+    start_controller(cluster.plane, "kueue")
     cluster.add_nodes(4)
     queue = f"queue-{cluster.namespace}"
     cluster.admin.create_all(workloads.queue(queue, cluster.namespace, gpus=16))
@@ -82,12 +83,12 @@ def test_a_controller_that_is_stopped_refuses_nothing_any_more_and_can_be_starte
     own_control_plane: ControlPlane,
 ) -> None:
     plane = own_control_plane
-    plane.start_controller("jobset")
-    plane.stop_controller("jobset")
+    start_controller(plane, "jobset")
+    stop_controller(plane, "jobset")
     plane.admin.create(workloads.job_set("unseen", "default"))
     assert plane.admin.get("JobSet", "unseen", "default").get("status") is None
 
-    plane.start_controller("jobset")
+    start_controller(plane, "jobset")
 
     plane.admin.create(workloads.job_set("seen", "default"))
     plane.admin.wait("Job", "seen-workers-0", bool, "default")
@@ -106,7 +107,7 @@ def listeners(pid: int) -> list[str]:
 
 
 def test_nothing_listens_beyond_loopback(control_plane: ControlPlane) -> None:
-    control_plane.start_controller("jobset")
+    start_controller(control_plane, "jobset")
     pids = {name: part.pid for name, part in control_plane.components.items() if part.pid is not None}
 
     found = {name: listeners(pid) for name, pid in pids.items()}
@@ -117,4 +118,4 @@ def test_nothing_listens_beyond_loopback(control_plane: ControlPlane) -> None:
 
 def test_an_unknown_controller_is_named(control_plane: ControlPlane) -> None:
     with pytest.raises(FixConfiguration, match="no controller volcano; there are jobset, lws, trainer, kueue"):
-        control_plane.start_controller("volcano")
+        start_controller(control_plane, "volcano")

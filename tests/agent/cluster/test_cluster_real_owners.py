@@ -11,6 +11,7 @@ from policies.cluster.rbac import AGENT, manifests
 from policies.model import Mode
 from testcluster import workloads
 from testcluster.admin import Object
+from testcluster.controllers import start_controller
 from testcluster.objects import deployment
 from testcluster.space import Space
 
@@ -18,20 +19,20 @@ PODS = 2
 
 
 def a_job_set(space: Space) -> tuple[Object, str]:
-    space.plane.start_controller("jobset")
+    start_controller(space.plane, "jobset")
     made = workloads.job_set("gang", space.namespace, PODS, nodeSelector=space.selector)
     return space.admin.create(made), "jobset.sigs.k8s.io/jobset-name=gang"
 
 
 def a_train_job(space: Space) -> tuple[Object, str]:
-    space.plane.start_controller("trainer")
+    start_controller(space.plane, "trainer")
     space.admin.create(workloads.training_runtime("torch", space.namespace, nodeSelector=space.selector))
     made = space.admin.create(workloads.train_job("tuned", space.namespace, "torch", nodes=PODS))
     return made, "jobset.sigs.k8s.io/jobset-name=tuned"
 
 
 def a_leader_worker_set(space: Space) -> tuple[Object, str]:
-    space.plane.start_controller("lws")
+    start_controller(space.plane, "lws")
     made = workloads.leader_worker_set("served", space.namespace, size=PODS, nodeSelector=space.selector)
     return space.admin.create(made), "leaderworkerset.sigs.k8s.io/name=served"
 

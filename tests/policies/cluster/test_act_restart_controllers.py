@@ -11,6 +11,7 @@ from policies.journal import StepState
 from policies.plan import StepKind
 from testcluster import objects, workloads
 from testcluster.admin import Admin, Object
+from testcluster.controllers import start_controller
 from testcluster.space import Space
 
 PODS = 4
@@ -21,13 +22,13 @@ def uids(pods: list[Object]) -> set[str]:
 
 
 def a_job_set(space: Space) -> tuple[Object, str]:
-    space.plane.start_controller("jobset")
+    start_controller(space.plane, "jobset")
     made = workloads.job_set("gang", space.namespace, PODS, restarts=0, nodeSelector=space.selector)
     return space.admin.create(made), "jobset.sigs.k8s.io/jobset-name=gang"
 
 
 def a_train_job(space: Space) -> tuple[Object, str]:
-    space.plane.start_controller("trainer")
+    start_controller(space.plane, "trainer")
     space.admin.create(workloads.training_runtime("torch", space.namespace, nodeSelector=space.selector))
     made = space.admin.create(workloads.train_job("tuned", space.namespace, "torch", nodes=PODS))
     return made, "jobset.sigs.k8s.io/jobset-name=tuned"
@@ -109,7 +110,7 @@ def test_a_train_job_that_has_lost_a_pod_is_whole_again_only_with_all_of_them(
 
 
 def leader_worker_set(space: Space) -> tuple[Object, str]:
-    space.plane.start_controller("lws")
+    start_controller(space.plane, "lws")
     made = workloads.leader_worker_set("served", space.namespace, groups=2, size=2, nodeSelector=space.selector)
     return space.admin.create(made), "leaderworkerset.sigs.k8s.io/name=served"
 
@@ -155,7 +156,7 @@ def test_all_groups_of_a_leader_worker_set_are_made_anew_where_none_is_named(
 @pytest.fixture
 def queued(cluster: Space) -> Object:
     """A Job that Kueue has admitted, running."""
-    cluster.plane.start_controller("kueue")
+    start_controller(cluster.plane, "kueue")
     cluster.add_nodes(4)
     queue = f"queue-{cluster.namespace}"
     cluster.admin.create_all(workloads.queue(queue, cluster.namespace, gpus=16))
