@@ -2,20 +2,40 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from agent.access.access import Access
+from agent.ingest.commit import GroupCommit
+from agent.ingest.endpoint import IngestEndpoint
+from agent.ingest.log import IngestLog
+from agent.server.keeper import Keeper
 from agent.server.metrics import Metrics, Sample, by, plain
+from agent.server.policy_file import PolicyFile
+from agent.server.spaces import Spaces
+from agent.server.worker import Worker
 from agent.watch import Watch
 from policies.engine import PolicyEngine
 from policies.guards import GUARDS
 from policies.model import Verdict
 
-if TYPE_CHECKING:
-    from agent.server.agent import Agent
+
+class Parts(Protocol):
+    """The parts of an agent that are measured here."""
+
+    ingest: IngestEndpoint
+    commit: GroupCommit
+    log: IngestLog
+    worker: Worker
+    keeper: Keeper
+    spaces: Spaces
+    policy: PolicyFile
+
+    def problems(self) -> list[str]:
+        """Why it is not ready."""
+        ...
 
 
-def register(metrics: Metrics, agent: "Agent", access: Access) -> None:
+def register(metrics: Metrics, agent: Parts, access: Access) -> None:
     """Register every metric of docs/operations-metrics.md."""
     _ingest(metrics, agent)
     _watch(metrics, agent)
@@ -28,7 +48,7 @@ def register(metrics: Metrics, agent: "Agent", access: Access) -> None:
     )
 
 
-def _ingest(metrics: Metrics, agent: "Agent") -> None:
+def _ingest(metrics: Metrics, agent: Parts) -> None:
     counts, clocks = agent.ingest.counts, agent.ingest.clocks
     counter, gauge = metrics.counter, metrics.gauge
     counter("watchstander_ingest_batches_total", "Batches acknowledged.", plain(lambda: counts.batches))
@@ -60,7 +80,7 @@ def _ingest(metrics: Metrics, agent: "Agent") -> None:
     )
 
 
-def _watch(metrics: Metrics, agent: "Agent") -> None:
+def _watch(metrics: Metrics, agent: Parts) -> None:
     counts, tally = agent.worker.counts, agent.worker.tally
     counter, gauge = metrics.counter, metrics.gauge
     counter("watchstander_watch_looks_total", "Stays in a watch.", plain(lambda: counts.looks))
@@ -74,7 +94,7 @@ def _watch(metrics: Metrics, agent: "Agent") -> None:
     gauge("watchstander_incidents_open", "Incidents not resolved.", lambda: _open(tally.incidents()))
 
 
-def _store(metrics: Metrics, agent: "Agent") -> None:
+def _store(metrics: Metrics, agent: Parts) -> None:
     keeper = agent.keeper
     counter, gauge = metrics.counter, metrics.gauge
     counter("watchstander_store_writes_total", "Successful writes.", plain(lambda: keeper.saves))
@@ -86,7 +106,7 @@ def _store(metrics: Metrics, agent: "Agent") -> None:
     gauge("watchstander_ready", "1 when /readyz says ok.", plain(lambda: not agent.problems()))
 
 
-def _policy(metrics: Metrics, agent: "Agent") -> None:
+def _policy(metrics: Metrics, agent: Parts) -> None:
     counter, gauge = metrics.counter, metrics.gauge
     file = agent.policy
 
