@@ -54,9 +54,8 @@ class Correlator:
         """Take in the findings that changed in a tick and return the incidents that changed, oldest first.
 
         `now_ns` is the agent's clock, Unix ns. The order of `changed` does not matter. Call it every tick, also with
-        nothing changed: incidents are resolved by the passing of time after their findings have cleared.
-
-        Raises GiveUp for a finding of another cluster.
+        nothing changed: incidents are resolved by the passing of time after their findings have cleared. Raises GiveUp
+        for a finding of another cluster.
         """
         newest = {finding.id: finding for finding in (*self._homeless, *changed)}
         for finding in newest.values():
@@ -94,7 +93,6 @@ class Correlator:
 
         Resolved ones may come along: they may come back, and what a person resolved keeps the findings that it has.
         `apart`: pairs of incidents that people have split.
-
         Findings that no incident names are passed over, but for `unusual` ones that are still open: they may find
         another place than before; and but for those that a large incident has left out of its list. Raises GiveUp
         where an open incident names a finding that is not there: the store is torn, and passing over it would resolve
@@ -289,7 +287,9 @@ class Correlator:
         incident = self._incident_of[cause.finding.id]
         self._groups[incident].attach(newcomer, cause.finding.id, self._effects_in(incident, newcomer))
         self._claim(incident, newcomer)
-        return incident
+        if cause.finding.kind is newcomer.finding.kind is FindingKind.XID:
+            self._note_wave(newcomer)  # links of many cards are about what holds the links
+        return self._incident_of[newcomer.finding.id]
 
     def _effects_in(self, incident: str, newcomer: Known) -> list[Known]:
         return [k for k in self._near.effects_of(newcomer) if self._incident_of[k.finding.id] == incident]

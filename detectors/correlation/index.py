@@ -115,6 +115,8 @@ def _looked_up(place: Place) -> Iterator[Key]:
     yield from place.gpus
     yield from place.nodes
     yield from place.jobs
+    if place.domain_name is not None:
+        yield place.domain_name
     for name, has_key in _names(place):
         yield (_BY_NAME_ALONE, *name) if has_key else name
 

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from collectors.model import SubjectKind
+from detectors.correlation.nvlink import leads, speaks_of_links
 from detectors.correlation.place import Place, place_of, share
-from detectors.correlation.table import EDGE, LASTING, SLACK_SECONDS, rank_of
+from detectors.correlation.table import EDGE, LASTING, SLACK_SECONDS, Edge, Scope, rank_of
 from detectors.correlation.xids import xid_codes
 from detectors.model import Finding, FindingKind
 
@@ -57,6 +58,10 @@ def causes(cause: Known, effect: Known) -> bool:
     edge = _EDGE.get((cause.order[0], effect.order[0]))
     if edge is None:
         return _follows_only(other) and _tidied_up_after(cause, effect)
+    if edge.scope is Scope.LINK:
+        return _takes_links_along(cause, effect, edge)
+    if other.kind is FindingKind.GPU_LOST and cause.place.own_gpu is None and speaks_of_links(one):
+        return False  # a switch misses the card that has left the bus: its word follows
     least = edge.least_seconds
     if one.kind is other.kind:
         # A node that is silent explains its silent cards, whichever was noticed first; among equals the earlier leads.
@@ -74,6 +79,19 @@ def causes(cause: Known, effect: Known) -> bool:
     reach_ns = _reach_ns(one, int(edge.lag_seconds * SECOND_NS))
     late = reach_ns is not None and began_ns(other) > reach_ns
     return not late and share(cause.place, effect.place, edge.scope)
+
+
+def _takes_links_along(cause: Known, effect: Known, edge: Edge) -> bool:
+    """Whether two words are about one NVLink fault, or a link ended with its card."""
+    one, other = cause.finding, effect.finding
+    if not speaks_of_links(other) or not share(cause.place, effect.place, Scope.LINK):
+        return False
+    if one.kind is other.kind and not (speaks_of_links(one) and leads(one, other)):
+        return False
+    if one.kind is FindingKind.GPU_LOST and cause.place.own_gpu == effect.place.own_gpu:
+        return False  # of one card the Xid explains the loss
+    gap = (other.since_ns - one.since_ns) / SECOND_NS
+    return edge.least_seconds <= gap <= edge.lag_seconds
 
 
 def same_again(one: Finding, other: Finding) -> bool:

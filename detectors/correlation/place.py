@@ -7,8 +7,9 @@ names only where one of the two sides has no key of that kind, since a name may 
 from dataclasses import dataclass
 
 from collectors.model import Origin, Subject, SubjectKind
+from detectors.correlation.nvlink import speaks_of_links
 from detectors.correlation.table import Scope
-from detectors.model import Finding
+from detectors.model import Finding, FindingKind
 
 Name = tuple[str, ...]
 """A name as a key: what kind of thing, its cluster, and the names that tell it apart."""
@@ -28,6 +29,8 @@ class Place:
     node_name: Name | None
     jobs: frozenset[Subject]
     job_name: Name | None
+    domain_name: Name | None
+    """The NVLink domain, of what speaks of links or takes them along; other findings have no use for it."""
     keys: frozenset[Subject | Name]
     """Everything by which another finding may share this place; two places that share nothing have none in common."""
 
@@ -51,6 +54,9 @@ def place_of(finding: Finding) -> Place:
     )
     node_name: Name | None = ("node", cluster, node) if node else None
     job_name: Name | None = ("job", cluster, job) if job else None
+    domain = names.get("nvlink_domain") if finding.kind is FindingKind.GPU_LOST or speaks_of_links(finding) else None
+    domain_name: Name | None = ("nvlink_domain", cluster, domain) if domain else None
+    named = (own_gpu_name, node_name, job_name, domain_name)
     return Place(
         cluster=cluster,
         origin=finding.origin,
@@ -61,7 +67,8 @@ def place_of(finding: Finding) -> Place:
         node_name=node_name,
         jobs=jobs,
         job_name=job_name,
-        keys=frozenset((*gpus, *nodes, *jobs, *(name for name in (own_gpu_name, node_name, job_name) if name))),
+        domain_name=domain_name,
+        keys=frozenset((*gpus, *nodes, *jobs, *(name for name in named if name))),
     )
 
 
@@ -71,6 +78,9 @@ def share(one: Place, other: Place, scope: Scope) -> bool:
         return False
     if scope is Scope.NODE:
         return _same_node(one, other) is True
+    if scope is Scope.LINK:
+        in_domain = one.domain_name is not None and one.domain_name == other.domain_name
+        return in_domain or _same_node(one, other) is True
     same_job = _same_job(one, other)
     if scope is Scope.JOB:
         return same_job if same_job is not None else _near(one, other)

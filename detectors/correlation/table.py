@@ -12,6 +12,7 @@ own recordings; what says neither is a choice, and says which.
 from dataclasses import dataclass
 from enum import StrEnum
 
+from detectors.correlation.nvlink import LINK_SECONDS
 from detectors.model import FindingKind, Layer
 
 K = FindingKind
@@ -68,6 +69,8 @@ class Scope(StrEnum):
     """The same job, or the job of the card. Where one of the two knows no job, a shared card or node."""
     NODE = "node"
     """The same node."""
+    LINK = "link"
+    """Words about NVLink of the same node or the same NVLink domain (`detectors.correlation.nvlink`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +173,10 @@ _DRIVER = (
     *_edges(K.GPU_LOST, (K.COLLECTIVE_TIMEOUT, K.JOB_CRASH), COLLECTIVE_SECONDS, Scope.JOB,
             "design: a collective timeout may come 10 minutes after its cause"),
     *_edges(K.GPU_LOST, (K.TELEMETRY_LOST,), 120, Scope.NODE, "readings of a lost card end"),
+    *_edges(K.XID, (K.XID,), LINK_SECONDS, Scope.LINK,
+            "facts: gpu-faults 4, 'peer GPU may raise 74 too'; the switch speaks of the same link", -LINK_SECONDS),
+    *_edges(K.GPU_LOST, (K.XID,), LINK_SECONDS, Scope.LINK,
+            "facts: gpu-faults 4, SXid 20034 'often follows Xid 79': its links end with a card", -LINK_SECONDS),
 )  # fmt: skip
 
 _WATCH = (

@@ -17,6 +17,7 @@ from itertools import islice
 from collectors.kernel_log.xid_catalogue import XID_CATALOGUE, XidDomain
 from collectors.model import Origin, Subject, SubjectKind
 from detectors.correlation.link import SECOND_NS, Known
+from detectors.correlation.nvlink import LINK_XIDS
 from detectors.correlation.xids import xid_codes
 from detectors.model import Finding, FindingKind, Severity
 
@@ -66,6 +67,10 @@ CARD_THRESHOLDS = {
     Span.RACK: Threshold(4, nodes=2),
     Span.FLEET: Threshold(8, nodes=5, racks=3),
 }
+LINK_THRESHOLDS: dict[Span, Threshold] = {
+    span: threshold for span, threshold in CARD_THRESHOLDS.items() if span is not Span.RACK
+}
+"""Links run within a node or a domain; a rack of several domains shares none."""
 NODE_THRESHOLDS = {
     Span.DOMAIN: Threshold(3, nodes=3),
     Span.RACK: Threshold(3, nodes=3),
@@ -202,7 +207,7 @@ def wave_words(wave: Wave, members: Iterable[Finding]) -> str:
     if wave.kind in JOBS:
         count = f"{len(jobs)} jobs"
     elif cards:
-        count = f"{len({finding.subject for finding in findings})} GPUs"
+        count = f"{len({f.subject for f in findings if f.subject.kind is SubjectKind.GPU})} GPUs"
         if wave.span is not Span.NODE:
             count += f" on {len(nodes)} node{'s' * (len(nodes) != 1)}"
     else:
@@ -236,6 +241,8 @@ def suspicion(wave: Wave) -> str:
         return f"suspect the power feed or the network of {place}"
     if wave.kind is K.CLOCK_OFFSET:
         return f"suspect the time service of {place}"
+    if wave.span is Span.NODE and _of_links(wave.mark):
+        return f"suspect the NVSwitch or the baseboard of {place}"
     if wave.span is Span.NODE:
         return f"suspect the baseboard, power supply or driver of {place}"
     if wave.span is Span.DOMAIN:
@@ -259,6 +266,8 @@ def _shared(known: Known, span: Span) -> tuple[Subject | None, str]:
 def _thresholds(kind: FindingKind, mark: str) -> dict[Span, Threshold]:
     if kind is K.XID and mark == "program":
         return PROGRAM_THRESHOLDS
+    if kind is K.XID and _of_links(mark):
+        return LINK_THRESHOLDS
     return CARD_THRESHOLDS if kind in CARDS else NODE_THRESHOLDS if kind in NODES else JOB_THRESHOLDS
 
 
@@ -270,6 +279,10 @@ def _mark(finding: Finding) -> str:
     if codes and all(code in XID_CATALOGUE and XID_CATALOGUE[code].domain is XidDomain.APPLICATION for code in codes):
         return "program"
     return finding.mark or ",".join(map(str, codes))
+
+
+def _of_links(mark: str) -> bool:
+    return mark.isdecimal() and int(mark) in LINK_XIDS
 
 
 def _within(one: Known, other: Known, window_ns: int) -> bool:

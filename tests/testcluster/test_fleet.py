@@ -65,12 +65,12 @@ def test_every_fault_that_can_be_laid_is_in_this_table() -> None:
 
 
 @pytest.mark.parametrize("fault", FOUND)
-def test_a_fault_is_found_where_it_was_laid(fault: str) -> None:
+def test_a_fault_is_one_incident_where_it_was_laid(fault: str) -> None:
     played = training()
     said = played.lay(fault, NODE, GPU)
     played.run(65)
 
-    first = min(played.incidents.values(), key=lambda incident: incident.opened_ns)
+    (first,) = [incident for incident in played.incidents.values() if incident.findings]
     assert first.kind in FOUND[fault]
     assert first.origin is Origin.TEST
     assert NODE in said
