@@ -10,6 +10,7 @@ import msgspec
 from collectors.model import Origin, Subject
 from detectors.contract import Clearing, Opening, Opinion
 from detectors.model import Finding, FindingKind, Inventory
+from detectors.recurrence import ANEW, Recoveries
 
 MOST_EVIDENCE = 12
 Key = tuple[FindingKind, Subject, str]
@@ -30,6 +31,7 @@ class Book:
     _of_kind: dict[FindingKind, dict[Key, None]] = field(default_factory=dict)
     _count: dict[Subject, int] = field(default_factory=dict)
     """Open findings by subject and by related subject."""
+    recoveries: Recoveries = field(default_factory=Recoveries)
 
     def __len__(self) -> int:
         return len(self._open)
@@ -66,15 +68,20 @@ class Book:
             key = (opinion.kind, opinion.subject, opinion.mark)
             finding = self._open.get(key)
             if isinstance(opinion, Opening):
+                if finding is not None and self.recoveries.anew(finding, opinion, inventory):
+                    changed[finding.id] = self._cleared(key, finding, ANEW, now_ns)
+                    finding = None
                 new = self._opened(opinion, inventory, now_ns) if finding is None else _grown(finding, opinion)
                 if new is not finding:
                     self._put(key, new)
                     changed[new.id] = new
             elif finding is not None:
-                cleared = msgspec.structs.replace(finding, cleared_ns=now_ns, cleared_because=opinion.because)
-                self._drop(key)
-                changed[cleared.id] = cleared
+                changed[finding.id] = self._cleared(key, finding, opinion.because, now_ns)
         return list(changed.values())
+
+    def _cleared(self, key: Key, finding: Finding, because: str, now_ns: int) -> Finding:
+        self._drop(key)
+        return msgspec.structs.replace(finding, cleared_ns=now_ns, cleared_because=because)
 
     def clear_about(self, subject: Subject, because: str) -> list[Clearing]:
         """What to say to clear everything that is open about one subject: it is gone."""

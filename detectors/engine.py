@@ -149,6 +149,7 @@ class Engine:
         if event.subject.kind is SubjectKind.JOB:
             rhythm = self.rhythms.of(event.subject)
             rhythm.on_event(event, quiet=not self.book.touches(event.subject))
+            self.book.recoveries.on_event(event)
             if event.kind is EventKind.TRAINING_START:
                 self._forget(event.subject, only_gone=True)
         out = Opinions()

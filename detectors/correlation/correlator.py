@@ -112,8 +112,7 @@ class Correlator:
                     "is not in the store; resolve the incident there or restore the finding"
                 )
             listed = [held[finding_id] for finding_id in incident.findings]
-            group = rebuilt(incident.root, listed, incident.subject)
-            self._groups[incident.id] = group
+            self._groups[incident.id] = rebuilt(incident.root, listed, incident.subject)
             self._incidents[incident.id] = incident
             left_out = left_out or incident.left_out > 0
             for finding_id in incident.findings:
@@ -140,9 +139,8 @@ class Correlator:
             raise GiveUp(f"incident {incident} is not open: look it up with `watchstander incidents`")
         if state is IncidentState.RESOLVED:
             raise GiveUp(f"incident {incident} resolves when its findings have cleared; acknowledge it instead")
-        marked = msgspec.structs.replace(held, state=state, updated_ns=now_ns)
-        self._incidents[incident] = marked
-        return marked
+        self._incidents[incident] = msgspec.structs.replace(held, state=state, updated_ns=now_ns)
+        return self._incidents[incident]
 
     def say(self, word: Word, sequence: int, now_ns: int) -> list[Incident]:
         """A person's word; the incidents that it changes, each of which names it from now on (`Incident.word`).
@@ -267,7 +265,9 @@ class Correlator:
         self._merge({joined, *led}, joined, newcomer.finding.id)
 
     def _join_again(self, newcomer: Known) -> str | None:
-        earlier = [k for k in self._near.same_again(newcomer) if goes_on(k.finding, newcomer.finding, self._is_root(k))]
+        said = self._near.same_again(newcomer)
+        cause = self._near.cause_of(newcomer) if said else None
+        earlier = [k for k in said if goes_on(k.finding, newcomer.finding, self._is_root(k), cause)]
         if not earlier:
             return None
         incident = self._by_age({self._incident_of[known.finding.id] for known in earlier})[0]

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from collectors.model import Origin, Subject
-from detectors.correlation.link import SECOND_NS
+from detectors.correlation.link import SECOND_NS, Known, began_ns
 from detectors.model import Evidence, Finding, FindingKind, Incident, IncidentState
+from detectors.recurrence import ANEW
 
 REOPEN_SECONDS = 600.0
 """At most this between the end of one and the beginning of the next. A choice: a fan that fails swings in minutes."""
@@ -72,15 +73,20 @@ class Flapping:
         return row[:1] if roots and _readings(roots[0]) == _readings(newcomer) else []
 
 
-def goes_on(earlier: Finding, newcomer: Finding, is_root: bool) -> bool:
+def goes_on(earlier: Finding, newcomer: Finding, is_root: bool, cause: Known | None) -> bool:
     """Whether what an open incident has said, and is said again, is the same condition still: it holds, or was over for
     a moment only.
 
     An incident may stay open for days (a card that waits for its reset): a job that crashes again meanwhile has crashed
-    anew. What the incident is about (`is_root`) may come and go as an incident of its own may.
+    anew. What the incident is about (`is_root`) may come and go as an incident of its own may. What was over before the
+    newcomer's `cause` began is nothing that goes on.
     """
     if earlier.cleared_ns is None:
         return True
+    if cause is not None and began_ns(cause.finding) > earlier.cleared_ns:
+        return False
+    if earlier.cleared_because == ANEW and earlier.cleared_ns == newcomer.opened_ns:
+        return False  # the word that opened the newcomer closed it: another fault of the same card
     patience_s = REOPEN_SECONDS if is_root else MOMENT_SECONDS
     return newcomer.since_ns - earlier.cleared_ns <= patience_s * SECOND_NS
 

@@ -84,7 +84,8 @@ class Neighbours:
         for subject in dict.fromkeys((finding.subject, *finding.related)):
             told = self.said.get((finding.kind, subject), {})
             found += [known for known in told.values() if same_again(known.finding, finding)]
-        return found
+        # one fault may show in Xids of several codes; another code after the job had got over the first is another
+        return [k for k in found if k.finding.mark == finding.mark or not self._steps_between(k, newcomer)]
 
     def cause_of(self, newcomer: Known) -> Known | None:
         """The newcomer's nearest cause: the latest in the causal order, then in time."""
@@ -106,8 +107,12 @@ class Neighbours:
         """
         if cause.place.own_gpu is None or cause.place.own_gpu == effect.place.own_gpu:
             return False
-        since_ns, until_ns = cause.finding.since_ns, effect.finding.since_ns
-        return any(since_ns < self.recovered.get(job, 0) <= until_ns for job in effect.place.jobs)
+        return self._steps_between(cause, effect)
+
+    def _steps_between(self, one: Known, other: Known) -> bool:
+        """Whether a job that had died made steps again between the beginnings of two findings."""
+        since_ns, until_ns = one.finding.since_ns, other.finding.since_ns
+        return any(since_ns < self.recovered.get(job, 0) <= until_ns for job in other.place.jobs)
 
     def effects_of(self, newcomer: Known) -> Iterator[Known]:
         """What the newcomer may be the cause of."""

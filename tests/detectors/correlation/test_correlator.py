@@ -401,3 +401,30 @@ def test_a_norm_that_jumps_with_the_loss_is_part_of_it_and_one_that_jumped_befor
     correlator = fed(finding(K.GRAD_NORM_SPIKE, job(), norm_jumped), finding(K.LOSS_DIVERGENCE, job(), 100))
 
     assert only(correlator).kind is root
+
+
+def xids_of_one_card_with_a_crash_between(recovered: bool) -> list[Finding]:
+    first = msgspec.structs.replace(finding(K.XID, 3, 100, codes=(31,)), mark="31")
+    second = msgspec.structs.replace(finding(K.XID, 3, 250, codes=(13,)), mark="13")
+    return [first, finding(K.JOB_CRASH, job(), 102, cleared=200 if recovered else None), second]
+
+
+def test_another_xid_of_the_card_after_the_job_got_over_the_first_is_another_incident() -> None:
+    first, second = fed(*xids_of_one_card_with_a_crash_between(recovered=True)).unresolved
+
+    assert (first.kinds, second.kinds) == ((K.XID, K.JOB_CRASH), (K.XID,))
+
+
+def test_another_xid_of_the_card_while_its_job_is_dead_is_part_of_it() -> None:
+    assert len(fed(*xids_of_one_card_with_a_crash_between(recovered=False)).unresolved) == 1
+
+
+def test_a_crash_that_has_a_new_cause_is_no_crash_again() -> None:
+    first, second = fed(
+        finding(K.XID, 3, 100, codes=(79,)),
+        finding(K.JOB_CRASH, job(), 110, cleared=190),
+        finding(K.XID, 5, 200, codes=(119,)),
+        finding(K.JOB_CRASH, job(), 201),
+    ).unresolved
+
+    assert (first.kinds, second.kinds) == ((K.XID, K.JOB_CRASH), (K.XID, K.JOB_CRASH))
