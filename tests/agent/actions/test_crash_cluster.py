@@ -58,8 +58,12 @@ class Carrier:
     def close(self) -> None:
         assert self.process.stdin and self.process.stdout
         self.process.stdin.close()
-        self.process.wait(20)
-        self.process.stdout.close()
+        try:
+            self.process.wait(60)
+        finally:  # nothing of it may reach the tests after this one
+            self.process.kill()
+            self.process.wait()
+            self.process.stdout.close()
 
 
 @pytest.fixture
