@@ -4,8 +4,9 @@
 
 A control plane of its own with KWOK nodes (docs/test-cluster.md), one plan a node. Measured: the step alone (read the
 node, patch it with uid and resourceVersion, verify), and the whole executor over a journal in SQLite (intent, step,
-verification and end, each journaled with its audit entry); one plan after the other and four at a time; with the
-processor time of this process alone, the API server's not counted. At the end every node must be cordoned with its
+verification and end, each journaled with its audit entry); one plan after the other, four at a time, and as many as an
+agent carries on at once; with the processor time of this process alone, the API server's not counted.
+At the end every node must be cordoned with its
 plan's mark. NVSentinel's published run cordoned 750 nodes at 2.5 a second; target: 50.
 
 THE GUARDS ARE LIFTED here. With them no policy would cordon 750 nodes: docs/guards.md.
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from agent.actions.runner import WORKERS
 from agent.store.store import open_store
 from benchmarks.rows import sentence, table
 from policies.cluster.client import KubeClient
@@ -61,6 +63,9 @@ def measured(count: int) -> dict[str, str]:
             "steps, four threads": lambda plans: in_threads(steps, plans, 4),
             "executor and journal (SQLite), one after the other": lambda plans: through_executor(steps, plans, 1),
             "executor and journal (SQLite), four threads": lambda plans: through_executor(steps, plans, 4),
+            f"executor and journal (SQLite), {WORKERS} threads as in an agent": lambda plans: through_executor(
+                steps, plans, WORKERS
+            ),
         }
         figures = {"nodes": str(count)}
         for number, (name, way) in enumerate(ways.items()):

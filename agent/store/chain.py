@@ -31,14 +31,22 @@ def entry_hash(entry: AuditEntry) -> str:
 
 def next_entry(last: AuditEntry | None, *, time_ns: int, actor: str, what: str, about: str, detail: str) -> AuditEntry:
     """The entry that follows `last` (None: the first of all), with its hash."""
+    behind = (last.sequence, last.hash) if last is not None else None
+    return entry_behind(behind, time_ns=time_ns, actor=actor, what=what, about=about, detail=detail)
+
+
+def entry_behind(
+    last: tuple[int, str] | None, *, time_ns: int, actor: str, what: str, about: str, detail: str
+) -> AuditEntry:
+    """The same, where only the last entry's sequence and hash are at hand."""
     entry = AuditEntry(
-        sequence=last.sequence + 1 if last else 1,
+        sequence=last[0] + 1 if last else 1,
         time_ns=time_ns,
         actor=actor,
         what=what,
         about=about,
         detail=detail,
-        previous_hash=last.hash if last else FIRST_PREVIOUS_HASH,
+        previous_hash=last[1] if last else FIRST_PREVIOUS_HASH,
         hash="",
     )
     return msgspec.structs.replace(entry, hash=entry_hash(entry))

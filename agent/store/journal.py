@@ -25,6 +25,7 @@ T = TypeVar("T")
 ACTOR = "watchstander"
 _PAUSE, _GENERATION = "pause", "generation"
 _CANDIDATES = 5
+_ENDED = (StepState.DONE, StepState.FAILED)
 MOST_OF_INCIDENT = 200
 """Plans of one incident that a new decision is laid beside."""
 
@@ -137,17 +138,21 @@ class StoreJournal:
         """See `policies.journal.Journal.write`; `detail` is a sentence for people."""
 
         def work(connection: Connection) -> PlanEntry:
-            held = plans.get(connection, entry.plan.id)
-            if held is None:
-                raise Stale(f"plan {entry.plan.id} is not in the journal")
+            # what steps came to is told by what they were before; a claim ends none, and need not read
+            ends = any(step.state in _ENDED for step in entry.steps)
+            before = plans.get(connection, entry.plan.id) if ends else None
             written = msgspec.structs.replace(entry, version=entry.version + 1)
             if not plans.replace(connection, written, version=entry.version):
+                held = plans.get(connection, entry.plan.id)
+                if held is None:
+                    raise Stale(f"plan {entry.plan.id} is not in the journal")
                 raise Stale(
                     f"plan {entry.plan.id} stands at version {held.version} of generation {held.generation},"
                     f" this was read at {entry.version} of {entry.generation}"
                 )
             self._note(connection, written, actor, what, detail)
-            self._note_steps(connection, held, written, actor)
+            if before is not None:
+                self._note_steps(connection, before, written, actor)
             return written
 
         return self._store.transact(work)
@@ -228,11 +233,10 @@ class StoreJournal:
         )
 
     def _note_steps(self, connection: Connection, before: PlanEntry, after: PlanEntry, actor: str) -> None:
-        over = (StepState.DONE, StepState.FAILED)
         news = [
             index
             for index, (old, new) in enumerate(zip(before.steps, after.steps))
-            if new.state in over and old.state is not new.state
+            if new.state in _ENDED and old.state is not new.state
         ]
         if not news:
             return

@@ -9,23 +9,19 @@ again), FixConfiguration when a person must mend it, and GiveUp when the value i
 """
 
 import logging
-import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import closing, contextmanager
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import IntegrityError
 
 from agent.jobs.record import AttemptRecord
 from agent.store import connect, documents, retention, schema
 from agent.store.audit_log import AuditLog
 from agent.store.chunks import ReadingsChunk
+from agent.store.database import Database
 from agent.store.documents import column_text
-from agent.store.failures import explained
 from agent.store.journal import StoreJournal
 from agent.store.lock import FileLock
 from agent.store.rows import Feedback, JobSeen, KindCount, NodeSeen, Occurrences, Pruned, Retention
@@ -42,24 +38,18 @@ from agent.store.tables import (
     readings,
     words,
 )
-from agent.store.tables.audit import AUDIT
 from agent.watch import Changes
-from collectors.errors import FixConfiguration, GiveUp, RetryLater
+from collectors.errors import FixConfiguration
 from collectors.model import Event, EventKind, Origin, Subject
 from detectors.model import Finding, FindingKind, Incident, IncidentState, Word
 from policies.model import AuditEntry, Decision
 
-T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 BUSY_SECONDS = 5.0
 """How long a write waits for another program's lock before RetryLater."""
 ACTOR = "watchstander"
 """Who stands in the audit for what no person did."""
-_ATTEMPTS = 20
-"""A writer that finds that another has appended to the audit tries again so often."""
-_VACUUM_PAGES = 1_000
-"""Pages given back to the file system in one step: 4 MB."""
 
 
 def open_store(url: str, *, create: bool = True, busy_seconds: float = BUSY_SECONDS) -> "Store":
@@ -85,19 +75,13 @@ def open_store(url: str, *, create: bool = True, busy_seconds: float = BUSY_SECO
     return store
 
 
-class Store:
+class Store(Database):
     """Made by `open_store`."""
 
     def __init__(self, where: connect.Place, busy_seconds: float, lock: FileLock | None) -> None:
-        self.name = where.name
-        """What people call it: a path, or a URL without its password."""
+        super().__init__(where, busy_seconds, lock)
         self.revision_before: str | None = None
         """The revision that it had when it was opened; None for one that was empty."""
-        self._path = where.path
-        self._lock = lock
-        self._writer, self._readers = connect.engines(where, busy_seconds)
-        self._writing_lock = threading.Lock()
-        self._closed = False
         self.journal, self.audit_log = StoreJournal(self), AuditLog(self)
 
     # what the watch found
@@ -414,15 +398,6 @@ class Store:
         with self.reading() as connection:
             return int(connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
 
-    def close(self) -> None:
-        """Close all connections and let go of the lock; a second time does nothing."""
-        with self._writing_lock:
-            self._closed = True
-            self._writer.dispose()
-        self._readers.dispose()
-        if self._lock is not None:
-            self._lock.release()
-
     def bring_up(self, *, migrate: bool) -> None:
         """Bring the tables to this version.
 
@@ -440,61 +415,3 @@ class Store:
         with self._transaction() as connection:
             schema.upgrade(connection)
         logger.info("store %s brought from %s to %s", self.name, before or "empty", schema.HEAD)
-
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """A connection to read with: for what else lies in this package."""
-        self._check_open()
-        with explained(self.name), self._readers.connect() as connection:
-            yield connection
-
-    @contextmanager
-    def _begun(self) -> Iterator[Connection]:
-        with self._writing_lock:
-            self._check_open()
-            with self._writer.begin() as connection:
-                yield connection
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        with explained(self.name), self._begun() as connection:
-            yield connection
-
-    def transact(self, work: Callable[[Connection], T]) -> T:
-        """One transaction; done anew when another writer has appended to the audit meanwhile."""
-        for _ in range(_ATTEMPTS):
-            with explained(self.name):
-                try:
-                    with self._begun() as connection:
-                        return work(connection)
-                except IntegrityError as error:
-                    if AUDIT.name not in str(error.orig) and words.WORDS.name not in str(error.orig):
-                        raise
-                    logger.debug("another writer was faster: %s", error.orig)
-        raise RetryLater(f"store {self.name}: other writers were faster {_ATTEMPTS} times in a row; try again")
-
-    def _vacuum(self) -> None:
-        free = 1
-        while free:
-            with self._bare_writer() as connection:
-                # As a script: this pragma frees a page per step, and `execute` takes a single one.
-                connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
-                (free,) = connection.execute("PRAGMA freelist_count").fetchone()
-        with self._bare_writer() as connection:
-            # The log is emptied into the file, or, where a reader still needs it, at the next pruning.
-            (patience,) = connection.execute("PRAGMA busy_timeout").fetchone()
-            connection.execute("PRAGMA busy_timeout = 100")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            connection.execute(f"PRAGMA busy_timeout = {patience}")
-
-    @contextmanager
-    def _bare_writer(self) -> Iterator[Any]:
-        """SQLite's own connection outside any transaction: what its housekeeping asks for."""
-        with explained(self.name), self._writing_lock:
-            self._check_open()
-            with closing(self._writer.raw_connection()) as connection:
-                yield connection.driver_connection
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise GiveUp(f"store {self.name} is closed")

@@ -32,21 +32,24 @@ class AuditRow(SQLModel, table=True):
 
 
 AUDIT = table_of(AuditRow)
+_COLUMNS = ("sequence", "time_ns", "actor", "what", "about", "detail", "previous_hash", "hash")
+# Made once: every change of a plan runs both.
+_LAST = select(AUDIT.c.sequence, AUDIT.c.hash).order_by(AUDIT.c.sequence.desc()).limit(1)
+_INSERT = AUDIT.insert()
 
 
 def append(connection: Connection, *, time_ns: int, actor: str, what: str, about: str, detail: str) -> AuditEntry:
     """One more entry behind the last. IntegrityError when another writer was faster."""
-    last = newest_first(connection, 1)
-    entry = chain.next_entry(
-        last[0] if last else None,
+    last = connection.execute(_LAST).one_or_none()
+    entry = chain.entry_behind(
+        (last.sequence, last.hash) if last is not None else None,
         time_ns=time_ns,
         actor=column_text(actor),
         what=column_text(what),
         about=column_text(about),
         detail=column_text(detail),
     )
-    columns = ("sequence", "time_ns", "actor", "what", "about", "detail", "previous_hash", "hash")
-    connection.execute(AUDIT.insert().values({name: getattr(entry, name) for name in columns}))
+    connection.execute(_INSERT, {name: getattr(entry, name) for name in _COLUMNS})
     return entry
 
 

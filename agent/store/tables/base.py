@@ -1,6 +1,7 @@
 """What all tables share: naming, columns, insert-or-update on both back ends, deletion in batches."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 from sqlalchemy import BigInteger, Column, ColumnElement, Connection, LargeBinary, Table, Text, delete, select
@@ -49,6 +50,13 @@ def insert(connection: Connection, table: Table) -> postgresql.Insert:
     if connection.dialect.name == "postgresql":
         return postgresql.insert(table)
     return sqlite.insert(table)  # type: ignore[return-value]  # the same methods, no common base class
+
+
+@cache
+def insert_new(dialect: str, table: Table) -> postgresql.Insert:
+    """INSERT that leaves a row alone whose key is there; made once for each table, run with rows as parameters."""
+    own = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    return own.on_conflict_do_nothing()  # type: ignore[return-value]  # as above
 
 
 def upsert(

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, case, func, or_, select
+from sqlalchemy import Connection, Row, bindparam, case, func, or_, select
 from sqlmodel import SQLModel
 
 from agent.store import documents
@@ -43,6 +43,12 @@ class IncidentRow(SQLModel, table=True):
 
 INCIDENTS = table_of(IncidentRow)
 _COLUMNS = (INCIDENTS.c.id, INCIDENTS.c.state, INCIDENTS.c.document)
+_LOCKED = (  # made once: run for every step that ends
+    select(*_COLUMNS)
+    .where(INCIDENTS.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(INCIDENTS.c.id)
+    .with_for_update()
+)
 
 
 def save(connection: Connection, incidents: Sequence[Incident]) -> None:
@@ -104,8 +110,7 @@ def acknowledge(connection: Connection, incident_id: str, who: str, now_ns: int)
 def locked(connection: Connection, ids: Collection[str]) -> list[Incident]:
     """Incidents by their whole ids, kept from changing until the transaction ends; those that there are."""
     wanted = [column_text(id_) for id_ in ids]
-    query = select(*_COLUMNS).where(INCIDENTS.c.id.in_(wanted)).order_by(INCIDENTS.c.id).with_for_update()
-    return [value_of(row) for row in connection.execute(query)]
+    return [value_of(row) for row in connection.execute(_LOCKED, {"ids": wanted})]
 
 
 def awake(connection: Connection, now_ns: int) -> list[Incident]:

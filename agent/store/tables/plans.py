@@ -6,13 +6,16 @@ cool-downs count these rows.
 """
 
 from collections.abc import Collection, Sequence
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, Index, func, select, update
+from sqlalchemy import Connection, Index, bindparam, func, select, update
+from sqlalchemy.sql.dml import ReturningInsert
 from sqlmodel import SQLModel
 
 from agent.store import documents
 from agent.store.documents import column_text
-from agent.store.tables.base import insert, nanoseconds, table_of, text
+from agent.store.tables.base import insert_new, nanoseconds, table_of, text
 from policies.cluster_view import Taken
 from policies.journal import OVER, PlanEntry, PlanState
 
@@ -52,33 +55,32 @@ PLANS = table_of(PlanRow)
 TAKEN = table_of(TakenRow)
 _DOCUMENT = (PLANS.c.id, PLANS.c.document)
 
+# Made once: building a statement costs as much as running it, and these are run for every step of every plan.
+_GET = select(*_DOCUMENT).where(PLANS.c.id == bindparam("wanted"))
+_REPLACE = update(PLANS).where(
+    PLANS.c.id == bindparam("wanted"),
+    PLANS.c.version == bindparam("held"),
+    PLANS.c.generation <= bindparam("claim"),
+)
+
 
 def get(connection: Connection, plan_id: str) -> PlanEntry | None:
     """By its whole id."""
-    row = connection.execute(select(*_DOCUMENT).where(PLANS.c.id == column_text(plan_id))).one_or_none()
+    row = connection.execute(_GET, {"wanted": column_text(plan_id)}).one_or_none()
     return _value(row.id, row.document) if row is not None else None
 
 
 def add(connection: Connection, entry: PlanEntry) -> bool:
     """Insert it; False where a plan of that id is there already."""
-    statement = insert(connection, PLANS).values(_row(entry)).on_conflict_do_nothing().returning(PLANS.c.id)
-    return connection.execute(statement).first() is not None
+    return connection.execute(_add(connection.dialect.name), _row(entry)).first() is not None
 
 
 def replace(connection: Connection, entry: PlanEntry, *, version: int) -> bool:
     """Put `entry` in the place of the one of `version`; False where another stands there, or one that was claimed
     under a newer generation."""
     row = _row(entry)
-    statement = (
-        update(PLANS)
-        .where(
-            PLANS.c.id == row["id"],
-            PLANS.c.version == version,
-            PLANS.c.generation <= entry.generation,
-        )
-        .values(row)
-    )
-    return bool(connection.execute(statement).rowcount == 1)
+    values = {**row, "wanted": row["id"], "held": version, "claim": entry.generation}
+    return bool(connection.execute(_REPLACE, values).rowcount == 1)
 
 
 def unfinished(connection: Connection) -> list[PlanEntry]:
@@ -134,7 +136,7 @@ def note_taken(connection: Connection, plan_id: str, steps: Sequence[tuple[int, 
         for index, taken in steps
     ]
     if rows:
-        connection.execute(insert(connection, TAKEN).on_conflict_do_nothing(), rows)
+        connection.execute(insert_new(connection.dialect.name, TAKEN), rows)
 
 
 def taken(connection: Connection, since_ns: int) -> list[Taken]:
@@ -142,6 +144,11 @@ def taken(connection: Connection, since_ns: int) -> list[Taken]:
     query = select(TAKEN.c.plan_id, TAKEN.c.document).where(TAKEN.c.time_ns >= since_ns)
     rows = connection.execute(query.order_by(TAKEN.c.time_ns, TAKEN.c.plan_id, TAKEN.c.step))
     return [documents.decode(row.document, Taken, f"a step of plan {row.plan_id}") for row in rows]
+
+
+@cache
+def _add(dialect: str) -> ReturningInsert[Any]:
+    return insert_new(dialect, PLANS).returning(PLANS.c.id)
 
 
 def _row(entry: PlanEntry) -> dict[str, object]:
