@@ -24,6 +24,7 @@ from agent.cluster.view import Elsewhere, LiveCluster
 from agent.incidents.desk import Desk
 from agent.server.spaces import Spaces
 from agent.settings import Settings
+from agent.store.leadership import NotLeading
 from agent.store.store import Store
 from agent.watch import Changes, Watch
 from policies.cluster.reviews import KubeUser
@@ -53,19 +54,27 @@ class Actions:
         kubernetes: KubernetesIdentities | None = None,
         environment: Mapping[str, str] | None = None,
         cluster: Cluster | None = None,
-        stood_by: Callable[[], None] = lambda: None,
+        name: str = "",
+        stands: Callable[[int | None, bool], None] = lambda _generation, _anew: None,
     ) -> None:
         """`view`: of the cluster that is acted on. `cluster`: what carries steps out; by default the API server that
-        the settings name. `stood_by` is called, in the lease's thread, when another agent has taken the lead."""
+        the settings name. `name`: of this agent, the same after a restart.
+
+        `stands` is called, in the lease's thread, where several agents may share the store: with the generation that
+        this agent leads under (None: another leads), and whether another has led since this one last did.
+        """
         self._settings = settings
         self._view = view
         self._spaces = spaces
-        self._stood_by = stood_by
+        self._store = store
+        self._clock = clock
+        self._name = name
+        self._stands = stands
         self.journal = store.journal
         self.taken = TakenBook(self.journal.taken, time.monotonic)
         self.pauses = Pauses(self.journal, time.monotonic)
         self.desk = Desk(store, spaces)
-        self.outcome = Outcome(store, self.desk, self.engines, clock, self.taken.stale)
+        self.outcome = Outcome(store, self.desk, self.engines, clock, self.taken.stale, under=self.under)
         self.approvals = ApprovalDesk(
             self.journal,
             seconds=settings.actions.approval_seconds,
@@ -76,6 +85,8 @@ class Actions:
         )
         self._shared = settings.store.url.startswith("postgres")
         self._was_led = False
+        self._taken: int | None = None
+        """The generation under which the store knows this agent as the leader."""
         self._stop = threading.Event()
         self._lease_thread: threading.Thread | None = None
         self.lead: Lease | StoreLead = StoreLead(1)
@@ -131,11 +142,29 @@ class Actions:
         server is away: it cannot act, but it watches.
         """
         lead = self.lead
-        if not self._shared or isinstance(lead, StoreLead) or lead.generation() is not None:
+        if not self.fenced or isinstance(lead, StoreLead):
+            return False, ""
+        if lead.generation() is not None:
             return False, ""
         if lead.led_by_another:
             return True, lead.leader_address
         return not self._was_led, ""
+
+    @property
+    def fenced(self) -> bool:
+        """Whether several agents may share the store, one of which leads."""
+        return self._shared and isinstance(self.lead, Lease)
+
+    def under(self) -> int | None:
+        """The generation to save the agent's own words under; None where nobody else writes to the store. Without the
+        lead one under which nothing is saved any more once another leads."""
+        return (self._taken or 0) if self.fenced else None
+
+    def deposed(self, _why: str) -> None:
+        """The store has refused a save: another agent leads. From any thread."""
+        if isinstance(self.lead, Lease):
+            self.lead.outdone()
+        self._another_leads()
 
     def problems(self) -> list[str]:
         """Why nothing can be carried out now, one line each; empty where all is well."""
@@ -150,15 +179,18 @@ class Actions:
         self, view: LiveCluster, environment: Mapping[str, str], clock: Callable[[], int], cluster: Cluster | None
     ) -> None:
         settings = self._settings.actions
+        namespace = settings.lease_namespace or own_namespace()
+        self._store.lease = f"{self._settings.inventory.cluster}/{namespace}/{settings.lease_name}"
         lease = Lease(
             kube_client(self._settings.inventory, environment, read_seconds=LEASE_REQUEST_SECONDS),
-            settings.lease_namespace or own_namespace(),
+            namespace,
             settings.lease_name,
             f"{socket.gethostname()}-{uuid4().hex[:8]}",
             address=settings.address,
             seconds=settings.lease_seconds,
-            floor=self.journal.highest_generation,
+            floor=self._highest_generation,
             led=self._led,
+            stands_by=self._another_leads,
         )
         self.lead = lease
         if cluster is None:
@@ -182,15 +214,41 @@ class Actions:
         self.runner = Runner(self.executor, look_seconds=settings.look_seconds, carried=self.outcome.carried)
         view.elsewhere = Elsewhere(taken=self.taken.since, leader=lease.leader, paused=self.pauses.why)
 
+    def _highest_generation(self) -> int:
+        return max(self.journal.highest_generation(), self._store.led().generation)
+
     def _led(self, generation: int | None) -> None:
+        """Raises what the store raises: then this agent does not take anything in yet, and is asked again."""
         if generation is not None:
+            if self._shared:
+                self._take(generation)
             self._was_led = True
             if self.runner is not None:
                 self.runner.wake()
         elif isinstance(self.lead, Lease) and self.lead.led_by_another:
-            self._was_led = False
-            if self._shared:
-                self._stood_by()
+            self._another_leads()
+
+    def _take(self, generation: int) -> None:
+        try:
+            before = self._store.lead(generation, self._name, self._clock())
+        except NotLeading:
+            if isinstance(self.lead, Lease):
+                self.lead.outdone()
+            raise
+        self._taken = generation
+        anew = before.agent not in ("", self._name)
+        if anew:
+            _log.info(
+                "agent %s led before, under generation %d: the watch begins anew", before.agent, before.generation
+            )
+        self._stands(generation, anew)
+
+    def _another_leads(self) -> None:
+        if self._taken is not None:
+            _log.warning("not the leader any more: generation %d is over, this agent stands by", self._taken)
+        self._was_led, self._taken = False, None
+        if self._shared:
+            self._stands(None, True)
 
     def _approved(self, entry: PlanEntry) -> None:
         for engine in self.engines():

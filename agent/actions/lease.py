@@ -50,12 +50,14 @@ class Lease:
         clock: Callable[[], float] = boot_seconds,
         floor: Callable[[], int] = lambda: 0,
         led: Callable[[int | None], None] = lambda _generation: None,
+        stands_by: Callable[[], None] = lambda: None,
     ) -> None:
         """`client`: without a fence, with a time-out far below `seconds`. `identity`: no other process has ever had it.
 
         `clock` gives seconds of a clock that never jumps. `floor`: the highest generation that the journal knows; a
         lease that somebody has deleted must not begin below it. `led` is called in the loop's thread with each new
-        generation, and with None when the lead is lost.
+        generation, and with None when the lead is lost; what it raises is told in `problem`, and it is called again.
+        `stands_by` is called when another was seen to renew: it is alive, and leads.
         """
         self._client = client
         self._path = path_of(API_VERSION, "leases", namespace, name)
@@ -67,10 +69,15 @@ class Lease:
         self._clock = clock
         self._floor = floor
         self._led = led
+        self._stands_by = stands_by
+        self._another_lives = False
+        self._outdone = False
         self._lock = threading.Lock()
         self._believed_until = -1.0
         self._generation = 0
         self._announced: int | None = None
+        self._accepted = 0
+        """The last generation that `led` has taken note of."""
         self._seen = ("", 0.0)
         """The last record of another holder, and when it was first seen."""
         self._holder = ""
@@ -97,18 +104,23 @@ class Lease:
         with self._lock:
             self._more[name] = value
 
+    def outdone(self) -> None:
+        """The store knows a newer generation than ours. From any thread: do not lead, and take a newer one where the
+        lease is ours all the same (somebody has put back an old one)."""
+        with self._lock:
+            self._believed_until, self._outdone = -1.0, True
+        self._wake.set()
+
     # what others ask
 
     def generation(self, _now_ns: int = 0) -> int | None:
-        """Ours while we lead; None where we do not, or can no longer be sure."""
-        with self._lock:
-            return self._generation if self._clock() < self._believed_until else None
+        """Ours while we lead; None where we do not, can no longer be sure, or `led` has not heard of it yet."""
+        held = self._held()
+        return held if held == self._accepted else None
 
     def check(self) -> None:
         """The fence before every write. Raises Stale where the lease may have lapsed."""
-        with self._lock:
-            late = self._clock() - self._believed_until
-        if late >= 0:
+        if self.generation() is None:
             raise Stale(f"{self.identity} does not lead: its lease {self._namespace}/{self._name} may have lapsed")
 
     def leader(self, _now_ns: int = 0) -> str:
@@ -141,15 +153,24 @@ class Lease:
             if str(error) != self.problem:
                 _log.warning("lease: %s", error)
             self.problem = str(error)
-        generation = self.generation()
-        if generation != self._announced:
-            self._announced = generation
-            _log.info("this agent %s", f"leads under generation {generation}" if generation else "leads no more")
-            self._led(generation)
+        generation = self._held()
+        try:
+            if generation != self._announced:
+                self._led(generation)
+                self._announced = generation
+                self._accepted = generation or self._accepted
+                _log.info("this agent %s", f"leads under generation {generation}" if generation else "leads no more")
+            if self._another_lives and self.led_by_another:
+                self._another_lives = False
+                self._stands_by()
+        except (RetryLater, FixConfiguration, GiveUp) as error:
+            if str(error) != self.problem:
+                _log.warning("lease: %s", error)
+            self.problem = str(error)
 
     def release(self) -> None:
         """Let go, so that a standby need not wait for the lease to lapse."""
-        if self.generation() is None:
+        if self._held() is None:
             return
         with self._lock:
             self._believed_until = -1.0
@@ -160,6 +181,10 @@ class Lease:
                 self._client.put(self._path, lease)
         except (RetryLater, FixConfiguration, GiveUp) as error:
             _log.info("the lease was not let go of and will lapse: %s", error)
+
+    def _held(self) -> int | None:
+        with self._lock:
+            return self._generation if self._clock() < self._believed_until else None
 
     def _step(self) -> None:
         began = self._clock()
@@ -173,12 +198,14 @@ class Lease:
         annotations = lease.get("metadata", {}).get("annotations") or {}
         self._holder, self._holder_address = holder, str(annotations.get(ADDRESS, ""))
         if holder == self.identity:
-            self._put(lease, spec, began, max(1, int(spec.get("leaseTransitions") or 0)))
+            generation = max(1, int(spec.get("leaseTransitions") or 0))
+            self._put(lease, spec, began, max(generation, self._floor()) + 1 if self._outdone else generation)
             return
         with self._lock:
             self._believed_until = -1.0
         record = f"{holder} {spec.get('renewTime')} {spec.get('leaseTransitions')}"
         if self._seen[0] != record:
+            self._another_lives = bool(holder) and self._seen[0].partition(" ")[0] == holder
             self._seen = (record, began)
         if holder and began - self._seen[1] < max(float(spec.get("leaseDurationSeconds") or 0), self.seconds):
             return
@@ -190,7 +217,7 @@ class Lease:
     def _missing(self, began: float) -> None:
         """There is no lease: nobody has ever led, or somebody has deleted it under a leader that does not know yet."""
         known = max(self._floor(), self._generation)
-        leads = self.generation() is not None
+        leads = self._held() is not None
         if self._seen[0] != "missing":
             self._seen = ("missing", began)
         if known and not leads and began - self._seen[1] < self.seconds:
@@ -228,7 +255,7 @@ class Lease:
 
     def _believe(self, began: float, generation: int) -> None:
         with self._lock:
-            self._generation = generation
+            self._generation, self._outdone = generation, False
             self._believed_until = began + self.seconds * SHARE_BELIEVED
 
 

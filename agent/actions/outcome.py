@@ -47,13 +47,16 @@ class Outcome:
         engines: Callable[[], Iterable[PolicyEngine]],
         clock: Callable[[], int],
         changed: Callable[[], None],
+        under: Callable[[], int | None] = lambda: None,
     ) -> None:
-        """`changed` is called when a step was carried out. `clock` gives Unix ns."""
+        """`changed` is called when a step was carried out. `clock` gives Unix ns. `under`: the generation of the lease
+        that the agent's own words are stored under; None where nobody else writes to the store."""
         self._store = store
         self._desk = desk
         self._engines = engines
         self._clock = clock
         self._changed = changed
+        self._under = under
         self.event_to_cordon = EventToCordon()
         self.plans: Counter[str] = Counter()
         """Plans that ended since the start, by state."""
@@ -79,10 +82,11 @@ class Outcome:
             return
         try:
             if not entry.is_undo and incident.state is not IncidentState.MITIGATED:
-                self._desk.mitigate(incident, entry.plan.id, self._clock())
+                self._desk.mitigate(incident, entry.plan.id, self._clock(), self._under())
             elif entry.is_undo and incident.state is IncidentState.MITIGATED:
                 who = entry.approval.who if entry.approval is not None else "watchstander"
-                self._desk.take_back(incident, who, self._clock(), f"{entry.undoes} was taken back")
+                note = f"{entry.undoes} was taken back"
+                self._desk.take_back(incident, who, self._clock(), note, self._under())
         except (Conflict, GiveUp) as error:
             _log.info("%s: the incident stands otherwise by now: %s", entry.plan.id, error)
 

@@ -89,15 +89,15 @@ class Desk:
         word = Word(WordKind.SPLIT, incident.id, who, now_ns, _note(note), other=new, findings=wanted)
         return self._say(word, [incident.id], f"{len(wanted)} findings split off into {new}")
 
-    def mitigate(self, incident: Incident, plan: str, now_ns: int) -> Incident:
-        """A plan about it was carried out whole. The agent's own word."""
+    def mitigate(self, incident: Incident, plan: str, now_ns: int, under: int | None = None) -> Incident:
+        """A plan about it was carried out whole. The agent's own word: `under` as for `Store.save`."""
         word = Word(WordKind.MITIGATE, incident.id, ACTOR, now_ns, f"{plan} was carried out")
-        return self._say(word, [incident.id], "mitigated")[0]
+        return self._say(word, [incident.id], "mitigated", under)[0]
 
-    def take_back(self, incident: Incident, who: str, now_ns: int, note: str) -> Incident:
-        """What had mitigated it was taken back: whoever wanted that has it in hand."""
+    def take_back(self, incident: Incident, who: str, now_ns: int, note: str, under: int | None = None) -> Incident:
+        """What had mitigated it was taken back: whoever wanted that has it in hand. `under` as for `Store.save`."""
         word = Word(WordKind.ACKNOWLEDGE, incident.id, who, now_ns, _note(note))
-        return self._say(word, [incident.id], "no longer mitigated")[0]
+        return self._say(word, [incident.id], "no longer mitigated", under)[0]
 
     def judge(self, incident: Incident, judgement: Judgement, who: str, now_ns: int, note: str = "") -> Feedback:
         """Whether something was wrong there. What the same person said before is replaced."""
@@ -105,7 +105,7 @@ class Desk:
         self._store.judge(feedback, incident.title)
         return feedback
 
-    def _say(self, word: Word, about: Sequence[str], done: str) -> tuple[Incident, ...]:
+    def _say(self, word: Word, about: Sequence[str], done: str, under: int | None = None) -> tuple[Incident, ...]:
         def work(incidents: list[Incident], findings: list[Finding], sequence: int) -> tuple[list[Incident], str]:
             held = {incident.id: incident for incident in incidents}
             for id_ in about:
@@ -122,7 +122,7 @@ class Desk:
             after = [msgspec.structs.replace(i, left_out=unlisted) if i.id == takes else i for i in said]
             return after, f"{done}: {held[word.incident].title}"
 
-        changed, sequence = self._store.say(word, about, work)
+        changed, sequence = self._store.say(word, about, work, under)
         by_id = {incident.id: incident for incident in changed}
         self._tell(changed[0], word, sequence)
         order = dict.fromkeys((word.incident, word.other))

@@ -28,7 +28,7 @@ from agent.server.as_live import as_live_of
 from agent.server.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from agent.server.data_folder import DataFolder
 from agent.server.history import History
-from agent.server.keeper import Keeper
+from agent.server.keeper import Keeper, Standing
 from agent.server.metrics import Metrics
 from agent.server.own_metrics import register
 from agent.server.policy_file import PolicyFile
@@ -93,7 +93,8 @@ class Agent:
             clock,
             view=cluster,
             kubernetes=access.kubernetes,
-            stood_by=self._stand_by,
+            name=folder.agent_name,
+            stands=self._stands,
         )
         self.keeper = Keeper(
             store,
@@ -105,6 +106,8 @@ class Agent:
                 settings.store.retention_days_history,
             ),
             saved=self.actions.saved,
+            deposed=self.actions.deposed,
+            standing=Standing.UNKNOWN if self.actions.fenced else Standing.ALONE,
         )
         self.worker = Worker(
             self.spaces,
@@ -242,8 +245,12 @@ class Agent:
             if isinstance(space.watch, Watch):
                 space.watch.policy.adopt(policy)
 
-    def _stand_by(self) -> None:
-        self.worker.stand_by()
+    def _stands(self, generation: int | None, anew: bool) -> None:
+        """In the lease's thread: who leads has changed."""
+        if generation is not None and not anew:
+            self.keeper.lead(generation)
+        else:
+            self.worker.begin_anew(generation)
 
     async def _publish_head(self) -> None:
         await asyncio.to_thread(self.actions.heads.publish)

@@ -2,7 +2,9 @@
 
 import fcntl
 import os
+import socket
 from pathlib import Path
+from uuid import uuid4
 
 import msgspec
 
@@ -47,6 +49,20 @@ class DataFolder:
     def store_url(self) -> str:
         """The store, where the settings name no other."""
         return f"sqlite:///{self.path.resolve() / 'watchstander.db'}"
+
+    @property
+    def agent_name(self) -> str:
+        """Of whoever works in this folder, the same after a restart; made up where there is none. What the store knows
+        the last leader by."""
+        path = self.path / "agent-name"
+        try:
+            known = path.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError):
+            known = ""
+        if not known:
+            known = f"{socket.gethostname()[:40]}-{uuid4().hex[:12]}"
+            write_file(path, known.encode("ascii", "replace"))
+        return known
 
     def write_address(self, url: str) -> None:
         """`agent.json`: how commands on this machine find the agent."""

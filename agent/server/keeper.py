@@ -8,10 +8,12 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, Protocol
 
 from agent.jobs.record import AttemptRecord
 from agent.store.chunks import ReadingsChunk
+from agent.store.leadership import NotLeading
 from agent.store.rows import JobSeen, NodeSeen, Pruned, Retention
 from agent.watch import Changes
 from collectors.errors import FixConfiguration, GiveUp, RetryLater
@@ -30,15 +32,15 @@ _NANOSECONDS = 1_000_000_000
 class Keeping(Protocol):
     """What the keeper needs of `agent.store.store.Store`."""
 
-    def save(self, changes: Changes) -> None:
-        """Upsert all of it in one transaction."""
+    def save(self, changes: Changes, under: int | None = None) -> None:
+        """Upsert all of it in one transaction; NotLeading where another leads than the generation `under`."""
         ...
 
-    def save_nodes(self, nodes_seen: Sequence[NodeSeen]) -> None:
+    def save_nodes(self, nodes_seen: Sequence[NodeSeen], under: int | None = None) -> None:
         """Upsert nodes."""
         ...
 
-    def save_jobs(self, jobs_seen: Sequence[JobSeen]) -> None:
+    def save_jobs(self, jobs_seen: Sequence[JobSeen], under: int | None = None) -> None:
         """Upsert jobs."""
         ...
 
@@ -49,6 +51,18 @@ class Keeping(Protocol):
     def prune(self, now_ns: int, retention_: Retention) -> Pruned:
         """Remove what is old."""
         ...
+
+
+class Standing(Enum):
+    """Whether what a watch found may be saved. Readings always may: they take nothing's place."""
+
+    ALONE = "alone"
+    """Nobody else writes to this store."""
+    UNKNOWN = "unknown"
+    """Who leads is not known yet: what comes waits."""
+    LEADS = "leads"
+    STANDS_BY = "stands by"
+    """What comes is the leader's to say, and is let go of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +93,10 @@ class _Pending:
         changes = len(self.findings) + len(self.incidents) + len(self.decisions) + len(self.events)
         return changes + len(self.nodes) + len(self.jobs) + len(self.attempts) + len(self.chunks)
 
+    def without_findings(self) -> "_Pending":
+        """Only what takes nothing's place."""
+        return _Pending(chunks=self.chunks, since_ns=self.since_ns)
+
     def put(self, newer: "_Pending") -> None:
         """Lay newer things over these."""
         self.findings |= newer.findings
@@ -103,15 +121,24 @@ class Keeper:
         retention: Retention | None = None,
         first_retry_seconds: float = FIRST_RETRY_SECONDS,
         saved: Callable[[Changes], None] = lambda _changes: None,
+        deposed: Callable[[str], None] = lambda _why: None,
+        standing: Standing = Standing.ALONE,
     ) -> None:
         """`clock` gives Unix ns; `most_rows` bounds each kind of thing that waits. `saved` hears of changes that are in
-        the store, in the keeper's thread."""
+        the store, `deposed` that the store has refused some since another agent leads; both in the keeper's thread.
+        """
         self._store = store
         self._clock = clock
         self._most = most_rows
         self._retention = retention or Retention()
         self._first_retry = first_retry_seconds
         self._heard = saved
+        self._deposed = deposed
+        self._standing = standing
+        self._under: int | None = None
+        """Generation of the lease that is saved under."""
+        self._forget = False
+        """What is being saved is of a lead that is over."""
         self._lock = threading.Condition()
         self._waiting = _Pending()
         self._saving = _Pending()
@@ -129,7 +156,23 @@ class Keeper:
         """Rows that had to go because the store was away for too long."""
         self.refused = 0
         """Rows that the store will never take."""
+        self.overtaken = 0
+        """Rows that were let go of since another agent leads."""
         self.saves = 0
+
+    def lead(self, generation: int) -> None:
+        """What waits, and what comes, is saved under this generation. From any thread."""
+        with self._lock:
+            self._standing, self._under = Standing.LEADS, generation
+            self._lock.notify_all()
+
+    def stand_by(self) -> None:
+        """Another agent leads: let go of what waits, and of what still comes, but for readings. From any thread."""
+        with self._lock:
+            self._standing, self._under = Standing.STANDS_BY, None
+            self._forget = True
+            self._waiting = self._let_go(self._waiting)
+            self._lock.notify_all()
 
     def start(self) -> None:
         """Begin."""
@@ -159,7 +202,7 @@ class Keeper:
         with self._lock:
             if not self._waiting.rows():
                 self._waiting.since_ns = self._clock()
-            self._waiting.put(newer)
+            self._waiting.put(self._let_go(newer) if self._standing is Standing.STANDS_BY else newer)
             self._bound(self._waiting)
             if mark is not None:
                 self._mark = mark
@@ -209,12 +252,20 @@ class Keeper:
                 del table[next(iter(table))]
                 self.dropped += 1
 
+    def _let_go(self, pending: _Pending) -> _Pending:
+        kept = pending.without_findings()
+        self.overtaken += pending.rows() - kept.rows()
+        return kept
+
     def _run(self) -> None:
         failures = 0
         stopping = False
         next_prune_ns = self._clock() + int(60 * _NANOSECONDS)
         while True:
             with self._lock:
+                self._lock.wait_for(lambda: self._stop or self._standing is not Standing.UNKNOWN)
+                if self._standing is Standing.UNKNOWN:
+                    return  # stopping, and who leads was never known: the next start has it from the ingest log
                 if failures:
                     wait = min(LONGEST_RETRY_SECONDS, self._first_retry * 2 ** min(failures - 1, 10))
                     if stopping:
@@ -230,9 +281,9 @@ class Keeper:
                         self.saved = self._mark
                     return
                 self._take()
-                mark = self._mark
+                mark, under = self._mark, self._under
             try:
-                self._save(self._saving)
+                self._save(self._saving, under)
                 if not self._stop and self._clock() >= next_prune_ns:
                     next_prune_ns = self._clock() + int(PRUNE_EVERY_SECONDS * _NANOSECONDS)
                     self._store.prune(self._clock(), self._retention)
@@ -242,6 +293,8 @@ class Keeper:
                 if str(error) != self.problem:
                     _log.error("the store takes nothing now, %d rows wait: %s", self.waiting, error)
                 self.problem = str(error)
+            except NotLeading as error:
+                self._overtaken(error, under)
             else:
                 if failures:
                     _log.info("the store takes things again")
@@ -251,8 +304,22 @@ class Keeper:
                     self.saved = mark
                     self._lock.notify_all()
 
+    def _overtaken(self, error: NotLeading, under: int | None) -> None:
+        """The store knows a newer leader. Where this agent is that one, what waits is saved at the next turn."""
+        with self._lock:
+            if self._under != under:
+                return
+        before = self.overtaken
+        self.stand_by()
+        with self._lock:
+            self._saving, self._forget = self._let_go(self._saving), False
+        _log.error("%s; %d rows were not stored, this agent stands by", error, self.overtaken - before)
+        self._deposed(str(error))
+
     def _take(self) -> None:
         """What waits joins what could not be saved."""
+        if self._forget:
+            self._saving, self._forget = self._let_go(self._saving), False
         if self._saving.rows():
             self._saving.put(self._waiting)
             self._bound(self._saving)
@@ -260,8 +327,8 @@ class Keeper:
             self._saving = self._waiting
         self._waiting = _Pending()
 
-    def _save(self, pending: _Pending) -> None:
-        """Each kind is let go of once it is in; raises RetryLater or FixConfiguration with the rest still held."""
+    def _save(self, pending: _Pending, under: int | None) -> None:
+        """Each kind is let go of once it is in; raises what is tried again, or NotLeading, with the rest held."""
         store = self._store
         changes = Changes(
             list(pending.findings.values()),
@@ -271,15 +338,17 @@ class Keeper:
             list(pending.attempts.values()),
         )
         if changes:
-            self._one(len(pending.findings) + len(pending.events), "findings and events", lambda: store.save(changes))
+            self._one(
+                len(pending.findings) + len(pending.events), "findings and events", lambda: store.save(changes, under)
+            )
             self._heard(changes)
             pending.findings, pending.incidents, pending.decisions, pending.events = {}, {}, {}, []
             pending.attempts = {}
         if pending.nodes:
-            self._one(len(pending.nodes), "nodes", lambda: store.save_nodes(list(pending.nodes.values())))
+            self._one(len(pending.nodes), "nodes", lambda: store.save_nodes(list(pending.nodes.values()), under))
             pending.nodes = {}
         if pending.jobs:
-            self._one(len(pending.jobs), "jobs", lambda: store.save_jobs(list(pending.jobs.values())))
+            self._one(len(pending.jobs), "jobs", lambda: store.save_jobs(list(pending.jobs.values()), under))
             pending.jobs = {}
         while pending.chunks:
             some = pending.chunks[:200]
@@ -290,6 +359,8 @@ class Keeper:
         try:
             save()
             self.saves += 1
+        except NotLeading:
+            raise
         except GiveUp as error:
             self.refused += rows
             _log.error("the store refuses %d rows of %s for good: %s", rows, what, error)

@@ -100,6 +100,11 @@ def _store(metrics: Metrics, agent: Parts) -> None:
     counter("watchstander_store_writes_total", "Successful writes.", plain(lambda: keeper.saves))
     counter("watchstander_store_retries_total", "Writes that failed and were repeated.", plain(lambda: keeper.retries))
     counter("watchstander_store_dropped_rows_total", "Rows lost: it was away too long.", plain(lambda: keeper.dropped))
+    counter(
+        "watchstander_store_overtaken_rows_total",
+        "Rows that a newer leader speaks for.",
+        plain(lambda: keeper.overtaken),
+    )
     counter("watchstander_store_refused_rows_total", "Rows it will never take.", plain(lambda: keeper.refused))
     gauge("watchstander_store_waiting_rows", "Rows not yet saved.", plain(lambda: keeper.waiting))
     gauge("watchstander_store_lag_seconds", "Age of the oldest row not yet saved.", plain(keeper.lag_seconds))

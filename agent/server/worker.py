@@ -34,7 +34,6 @@ GAP_SECONDS = 10
 _LAST_LOOK_NS = (TICK_S + 1) * _NANOSECONDS
 _KEPT_AFTER_SECONDS = 60
 """A stretch of readings is handed to the keeper at most so long after its end."""
-STAND_BY = "stand by"
 _BATCH_BYTES = 2048
 _EVENT_BYTES = 1024
 """What a batch and an event weigh in memory beside their readings, about."""
@@ -54,6 +53,14 @@ class WorkerCounts:
     """Faults of ours that one batch or tick ran into; the log has them."""
     replayed: int = 0
     """Batches worked through again after the restart."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Anew:
+    """Let go of the live watches: another agent has watched since they began."""
+
+    under: int | None
+    """The generation that this agent leads under from now on; None: it stands by."""
 
 
 class Worker:
@@ -78,7 +85,7 @@ class Worker:
         self._sightings = Sightings()
         self._sightings_ns = int(sightings_seconds * _NANOSECONDS)
         self._next_sightings_ns = 0
-        self._line: queue.SimpleQueue[Sequence[Entry] | int | str | None] = queue.SimpleQueue()
+        self._line: queue.SimpleQueue[Sequence[Entry] | int | _Anew | None] = queue.SimpleQueue()
         self._put_bytes = 0
         self._done_bytes = 0
         self._position = 0
@@ -103,9 +110,11 @@ class Worker:
         """No batch stamped before this will come any more."""
         self._line.put(settled_ns)
 
-    def stand_by(self) -> None:
-        """Another agent watches now: let go of the live watches. The next batch begins anew from the store."""
-        self._line.put(STAND_BY)
+    def begin_anew(self, under: int | None) -> None:
+        """Another agent watches now, or has watched for a while: let go of the live watches, and of what they found
+        and is not stored. The next batch begins anew from the store; `under`: the generation that it is saved under,
+        None where this agent stands by."""
+        self._line.put(_Anew(under))
 
     @property
     def backlog_bytes(self) -> int:
@@ -143,8 +152,8 @@ class Worker:
             if item is None:
                 self._step(self._finish)
                 return
-            if isinstance(item, str):
-                self._step(self._let_go)
+            if isinstance(item, _Anew):
+                self._step(lambda: self._begin_anew(item.under))  # noqa: B023 - run at once
                 continue
             if isinstance(item, int):
                 self._step(lambda: self._pass_time(item))  # noqa: B023 - run at once
@@ -233,7 +242,8 @@ class Worker:
             self._keeper.keep(chunks=self._history.take_before(now_ns))
         self._keeper.keep(changes, mark=self._mark())
 
-    def _let_go(self) -> None:
+    def _begin_anew(self, under: int | None) -> None:
+        self._keeper.stand_by()
         for space in list(self._spaces.live()):
             self._keeper.keep(chunks=self._history.take_all(*space.key))
             self._spaces.drop(space)
@@ -241,6 +251,8 @@ class Worker:
         self._recent.clear()
         self._keeper.keep(mark=self._mark())
         self._keeper.flush()
+        if under is not None:
+            self._keeper.lead(under)
 
     def _keep_sightings(self) -> None:
         nodes, jobs = self._sightings.take()

@@ -16,6 +16,9 @@ READERS = 4
 _POSTGRES_CONNECT_SECONDS = 5
 _POSTGRES_SILENCE_MILLISECONDS = 30_000
 """After so long without an acknowledgement from the network a connection counts as dead."""
+_POSTGRES_IDLE_MILLISECONDS = 10_000
+"""A writer that stands still in the middle of a transaction (paused, or its machine lost) loses it after so long: what
+it holds, who leads among it, would keep the next leader out for as long as it stands still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,7 @@ def _postgres(url: URL, busy_seconds: float, *, pool_size: int) -> Engine:
     def connected(connection: Any, _entry: ConnectionPoolEntry) -> None:
         with connection.cursor() as cursor:
             cursor.execute(f"SET lock_timeout = {int(busy_seconds * 1000)}")
+            cursor.execute(f"SET idle_in_transaction_session_timeout = {_POSTGRES_IDLE_MILLISECONDS}")
         connection.commit()
 
     event.listen(engine, "connect", connected)

@@ -30,6 +30,7 @@ _SQLITE_FIX = {
 }
 _POSTGRES_RETRY = {
     "08": "the connection was lost",
+    "25P03": "the connection stood still in the middle of a transaction",
     "40": "another writer was in the way",
     "53": "the server ran out of disk, memory or connections",
     "55": "another transaction holds a lock",

@@ -17,12 +17,13 @@ import numpy.typing as npt
 from sqlalchemy import Connection, text
 
 from agent.jobs.record import AttemptRecord
-from agent.store import connect, documents, retention, schema
+from agent.store import connect, documents, leadership, retention, schema
 from agent.store.audit_log import AuditLog
 from agent.store.chunks import ReadingsChunk
 from agent.store.database import Database
 from agent.store.documents import column_text
 from agent.store.journal import StoreJournal
+from agent.store.leadership import Leadership
 from agent.store.lock import FileLock
 from agent.store.rows import Feedback, JobSeen, KindCount, NodeSeen, Occurrences, Pruned, Retention
 from agent.store.tables import (
@@ -82,12 +83,26 @@ class Store(Database):
         super().__init__(where, busy_seconds, lock)
         self.revision_before: str | None = None
         """The revision that it had when it was opened; None for one that was empty."""
+        self.lease = ""
+        """By which this agent and others take turns at leading; set before any of them does."""
         self.journal, self.audit_log = StoreJournal(self), AuditLog(self)
 
     # what the watch found
 
-    def save(self, changes: Changes) -> None:
+    def lead(self, generation: int, agent: str, now_ns: int) -> Leadership:
+        """This agent takes the lead: from now on saves under older generations are refused. Who led before."""
+        return self.transact(lambda connection: leadership.take(connection, self.lease, generation, agent, now_ns))
+
+    def led(self) -> Leadership:
+        """Who took the lead last."""
+        with self.reading() as connection:
+            return leadership.newest(connection, self.lease)
+
+    def save(self, changes: Changes, under: int | None = None) -> None:
         """Keep all that a tick changed, in one transaction; a repeat changes nothing.
+
+        `under`: the generation of the lease that it is saved under, where several agents may share the store;
+        NotLeading where another leads by now.
 
         A decision that is new, or whose verdict, rule, mode, actions or guards' words differ from what is stored, gets
         an entry in the audit. An incident that a person acknowledged stays so while the watch calls it open. One that
@@ -95,6 +110,8 @@ class Store(Database):
         """
 
         def work(connection: Connection) -> None:
+            if under is not None:
+                leadership.check(connection, self.lease, under)
             said = words.newest_of(connection, [incident.id for incident in changes.incidents])
             fresh = [one for one in changes.incidents if one.word >= said.get(column_text(one.id), 0)]
             incident_of = {column_text(finding): column_text(one.id) for one in fresh for finding in one.findings}
@@ -220,15 +237,19 @@ class Store(Database):
         word: Word,
         about: Sequence[str],
         work: Callable[[list[Incident], list[Finding], int], tuple[list[Incident], str]],
+        under: int | None = None,
     ) -> tuple[list[Incident], int]:
         """Keep a person's word, what it makes of the incidents `about`, and its audit entry, in one transaction.
 
         `work` is given those incidents that there are, their findings, and the word's number; it returns what they
         become and a sentence for the audit. It touches nothing else, and is called again where another writer was
-        faster; what it raises undoes all of it. Returns what changed, and the number.
+        faster; what it raises undoes all of it. Returns what changed, and the number. `under`: as for `save`, where it
+        is the leading agent's own word and no person's.
         """
 
         def transaction(connection: Connection) -> tuple[list[Incident], int]:
+            if under is not None:
+                leadership.check(connection, self.lease, under)
             held = incidents.locked(connection, about)
             members = findings.by_ids(connection, [id_ for incident in held for id_ in incident.findings])
             sequence = words.next_sequence(connection)
@@ -337,20 +358,32 @@ class Store(Database):
 
     # nodes, jobs, readings
 
-    def save_nodes(self, nodes_seen: Sequence[NodeSeen]) -> None:
-        """Keep nodes as they were last seen."""
+    def save_nodes(self, nodes_seen: Sequence[NodeSeen], under: int | None = None) -> None:
+        """Keep nodes as they were last seen; `under` as for `save`."""
+
+        def work(connection: Connection) -> None:
+            if under is not None:
+                leadership.check(connection, self.lease, under)
+            nodes.save(connection, nodes_seen)
+
         if nodes_seen:
-            self.transact(lambda connection: nodes.save(connection, nodes_seen))
+            self.transact(work)
 
     def nodes(self, *, cluster: str | None = None) -> list[NodeSeen]:
         """By cluster and name."""
         with self.reading() as connection:
             return nodes.listed(connection, cluster)
 
-    def save_jobs(self, jobs_seen: Sequence[JobSeen]) -> None:
-        """Keep jobs as they were last seen."""
+    def save_jobs(self, jobs_seen: Sequence[JobSeen], under: int | None = None) -> None:
+        """Keep jobs as they were last seen; `under` as for `save`."""
+
+        def work(connection: Connection) -> None:
+            if under is not None:
+                leadership.check(connection, self.lease, under)
+            jobs.save(connection, jobs_seen)
+
         if jobs_seen:
-            self.transact(lambda connection: jobs.save(connection, jobs_seen))
+            self.transact(work)
 
     def jobs(self, *, cluster: str | None = None) -> list[JobSeen]:
         """The one seen last first."""

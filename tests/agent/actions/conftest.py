@@ -1,6 +1,6 @@
 """Real agents in processes of their own, beside a real API server; and a PostgreSQL for those that share a store."""
 
-import importlib.util
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,10 @@ from agent_process import AgentProcess
 
 from testcluster.space import Space
 
-_STORE_CONFTEST = Path(__file__).parents[1] / "store" / "conftest.py"
+sys.path.insert(0, str(Path(__file__).parents[1] / "store"))
+from own_postgres import PostgresServer, postgres_server
+
+__all__ = ["postgres_server"]
 
 
 @pytest.fixture
@@ -30,11 +33,8 @@ def agent_at(cluster: Space, tmp_path: Path) -> Iterator[Callable[..., AgentProc
 
 
 @pytest.fixture
-def postgres_url() -> Iterator[str]:
-    """An empty database of a server of our own."""
-    spec = importlib.util.spec_from_file_location("store_conftest", _STORE_CONFTEST)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    for server in module.postgres_server.__wrapped__():
-        yield server.url(server.make_database())
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """An empty database."""
+    name = postgres_server.make_database()
+    yield postgres_server.url(name)
+    postgres_server.drop_database(name)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from agent.actions.lease import ADDRESS, AUDIT_HEAD, Lease
+from collectors.errors import RetryLater
 from policies.cluster.client import KubeClient
 from policies.journal import Stale
 
@@ -199,6 +200,62 @@ def test_an_api_server_that_is_away_ends_the_lead_in_time_and_not_before(
     assert during == 1
     assert led == [1, None, 1]
     assert first.problem == ""
+
+
+def test_a_lead_counts_once_it_was_taken_note_of(api: LeaseApi, lease_of: Callable[..., Lease]) -> None:
+    """The store must know of it before anything is done under it; where it is away, that is tried again."""
+    away = [RetryLater("store: the server cannot be reached")]
+    led: list[int | None] = []
+
+    def take_note(generation: int | None) -> None:
+        if away:
+            raise away.pop()
+        led.append(generation)
+
+    first = lease_of("a", led=take_note)
+    first.step()
+    during = (first.generation(), led.copy(), first.problem)
+    with pytest.raises(Stale):
+        first.check()
+    first.step()
+    first.check()
+
+    assert during == (None, [], "store: the server cannot be reached")
+    assert (first.generation(), led, first.problem) == (1, [1], "")
+
+
+def test_another_is_said_to_lead_when_it_was_seen_to_renew(
+    api: LeaseApi, lease_of: Callable[..., Lease], clock: Clock
+) -> None:
+    """A lease alone may be that of one that is dead: our own before a restart, for one."""
+    told: list[str] = []
+    first, second = lease_of("a"), lease_of("b", stands_by=lambda: told.append("stands by"))
+    first.step()
+    second.step()
+    second.step()
+    before = told.copy()
+    clock.now += 2
+    first.step()
+    second.step()
+    second.step()
+
+    assert (before, told) == ([], ["stands by"])
+
+
+def test_a_lead_that_the_store_calls_outdone_ends_and_begins_above_what_it_knows(
+    api: LeaseApi, lease_of: Callable[..., Lease]
+) -> None:
+    """Somebody has put back an old lease: it is ours, and the store knows a newer leader."""
+    led: list[int | None] = []
+    known = [0]
+    first = lease_of("a", led=led.append, floor=lambda: known[0])
+    first.step()
+    known[0] = 7
+    first.outdone()
+    during = first.generation()
+    first.step()
+
+    assert (during, first.generation(), led) == (None, 8, [1, 8])
 
 
 def test_a_right_that_is_missing_is_named(api: LeaseApi, lease_of: Callable[..., Lease]) -> None:
