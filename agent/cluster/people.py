@@ -4,9 +4,7 @@ from agent.cluster.read import cordoned_since_ns
 from agent.inventory.objects import Node
 from policies.cluster_view import OWN_CORDON, NodeView, Taken
 from policies.holders import PERSON
-
-CORDON = "cordon_by_person"
-UNCORDON = "uncordon_by_person"
+from policies.node_words import CORDON, UNCORDON
 
 
 def word_of(node: Node, now: NodeView, before: NodeView | None, now_ns: int) -> Taken | None:
@@ -15,7 +13,8 @@ def word_of(node: Node, now: NodeView, before: NodeView | None, now_ns: int) -> 
     We cordon and uncordon together with our annotation, in one write. So a node that bears it and takes pods was
     uncordoned by somebody else, and one that takes none, bears no annotation of ours and is held by no controller that
     we know was cordoned by a person. Dated by when it was seen; a cordon found at the start by its own taint. An
-    uncordon found at the start is as fresh as it can be, so that a restart never makes us bolder.
+    uncordon found at the start is as fresh as it can be, so that a restart never makes us bolder; one that was heard
+    and kept before keeps its time (`policies.node_words.repeats`).
     """
     if _uncordoned(now) and not (before is not None and _uncordoned(before)):
         return Taken(now_ns, UNCORDON, node=now.uid)

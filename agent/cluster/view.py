@@ -20,7 +20,9 @@ from agent.inventory.objects import Budget, Namespace, Node, Pod
 from agent.settings import ClusterSettings, InventorySettings, Settings
 from collectors.errors import WatchError
 from policies.cluster_view import BudgetView, NodeView, Owner, Place, PodView, Taken, Tally
+from policies.node_words import NodeWords, repeats
 
+NS = 1_000_000_000
 MOST_WORDS = 10_000
 """Words of people that are remembered; guards ask about hours."""
 
@@ -81,6 +83,20 @@ class LiveCluster:
         self._namespaces: dict[str, tuple[str, dict[str, str]]] = {}
         """Name to uid and labels."""
         self._words: deque[Taken] = deque(maxlen=MOST_WORDS)
+        self._book: NodeWords | None = None
+        """Where words are kept over a restart."""
+        self._unread: str = ""
+        """Why what is kept there is not known yet."""
+        self._read_ns = 0
+
+    def remember(self, words: NodeWords, steps: Callable[[int], Iterable[Taken]]) -> None:
+        """Keep people's words there from now on, and know those that are kept. Before the feed begins.
+
+        `steps`: what the journal says was carried out since a time; an uncordon from before our last cordon is old.
+        """
+        self.elsewhere.taken = steps
+        self._book, self._unread = words, "they were not read yet"
+        self._load()
 
     def problem(self, now_ns: int) -> str:
         """See ClusterView. What was done must be known too: limits and cool-downs are counted by it."""
@@ -88,7 +104,10 @@ class LiveCluster:
             since = list(self._not_ready.values())
             nodes = len(self._nodes)
         waiting = self.owners.waiting if self.owners is not None else 0
-        return self.health.problem(now_ns, nodes, since, waiting) or self._steps(now_ns)[1]
+        if self._unread and abs(now_ns - self._read_ns) > NS:
+            self._load()
+        unread = f"what people said on nodes is not known: {self._unread}" if self._unread else ""
+        return self.health.problem(now_ns, nodes, since, waiting) or self._steps(now_ns)[1] or unread
 
     def leader(self, now_ns: int) -> str:
         """See ClusterView."""
@@ -154,6 +173,7 @@ class LiveCluster:
         """Nodes that are there, new or changed."""
         now_ns = self.clock()
         read = [(one, node_view(one, self._inventory, self.settings.problem_conditions)) for one in nodes]
+        said: list[Taken] = []
         with self._lock:
             for node, view in read:
                 if not view.uid or not (view.uid in self._nodes or has_gpus(node, self._inventory)):
@@ -163,15 +183,19 @@ class LiveCluster:
                     self._drop_node(other)
                 before = self._nodes.get(view.uid)
                 word = word_of(node, view, before, now_ns)
-                if word is not None:
-                    self._words.append(word)
+                if word is not None and (before is not None or not self._said_before(word)):
+                    said.append(word)
                 self._nodes[view.uid], self._uid_of[view.name] = view, view.uid
                 if view.ready:
                     self._not_ready.pop(view.uid, None)
                 else:
                     self._not_ready[view.uid] = ready_since_ns(node) or now_ns
                 self._tallies.put(view, self._held.get(view.name, 0))
+            self._words.extend(said)
             self._all_nodes = None
+        if self._book is not None:
+            for word in said:
+                self._book.keep(word)
 
     def drop_node(self, uid: str) -> None:
         """A node that is gone."""
@@ -246,6 +270,29 @@ class LiveCluster:
         with self._lock:
             for name in [name for name, held in self._namespaces.items() if held[0] == uid]:
                 del self._namespaces[name]
+
+    def _load(self) -> None:
+        """Know the words that are kept. Where they cannot be read, what shows on a node counts as said just now, and
+        nothing may act until they can."""
+        if self._book is None:
+            return
+        self._read_ns = self.clock()
+        try:
+            kept = list(self._book.load())
+        except WatchError as error:
+            self._unread = str(error)
+            return
+        with self._lock:
+            self._words.extendleft(reversed(kept))
+            self._unread = ""
+
+    def _said_before(self, word: Taken) -> bool:
+        """Whether what shows on a node that is seen first was heard before the restart."""
+        kept = [one for one in self._words if one.node == word.node and one.what == word.what]
+        if not kept:
+            return False
+        steps, unknown = self._steps(max(one.time_ns for one in kept))
+        return not unknown and repeats(word, kept, steps)
 
     def _steps(self, since_ns: int) -> tuple[Iterable[Taken], str]:
         """The journal's steps, or why they are not known: a store that is away must not stop the watch."""

@@ -25,6 +25,7 @@ from agent.access.sessions import Sessions
 from agent.access.tokens import open_tokens
 from agent.cluster.connect import kube_client
 from agent.cluster.view import LiveCluster, cluster_of
+from agent.cluster.word_book import WordBook
 from agent.inventory.feed import feed_of
 from agent.server.agent import Agent
 from agent.server.app import ASGI
@@ -156,7 +157,11 @@ def run(
         )
         feed = feed_of(settings.inventory, dict(os.environ), cluster)
         store = open_store(settings.store.url or folder.store_url)
+        words = WordBook(store)
+        words.start()
         try:
+            if cluster is not None:
+                cluster.remember(words, store.journal.taken)
             if feed is not None:
                 feed.start()
             agent = Agent(
@@ -199,6 +204,7 @@ def run(
         finally:
             if feed is not None:
                 feed.stop()
+            words.stop()
             store.close()
             folder.forget_address()
     finally:

@@ -15,6 +15,7 @@ from agent.store.tables.features import FEATURES
 from agent.store.tables.findings import FINDINGS
 from agent.store.tables.incidents import INCIDENTS
 from agent.store.tables.jobs import JOBS
+from agent.store.tables.node_words import NODE_WORDS
 from agent.store.tables.nodes import NODES
 from agent.store.tables.plans import OVER_STATES, PLANS, TAKEN
 from agent.store.tables.readings import CHUNKS
@@ -47,6 +48,7 @@ def prune(writing: Writing, now_ns: int, retention: Retention) -> Pruned:
     decisions += _delete(writing, DECISIONS, "decided_ns", history_ns, ~kept)
     _delete(writing, PLANS, "updated_ns", history_ns, PLANS.c.state.in_(OVER_STATES))
     _delete(writing, TAKEN, "time_ns", history_ns)
+    _delete(writing, NODE_WORDS, "time_ns", history_ns)
     return Pruned(
         readings=chunks,
         events=events,

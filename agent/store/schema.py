@@ -6,7 +6,7 @@ from sqlalchemy import Connection, inspect, text
 
 from collectors.errors import FixConfiguration
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 """Every migration in agent/store/migrations/versions, oldest first; a test holds the two together."""
 HEAD = REVISIONS[-1]
 

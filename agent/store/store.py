@@ -35,6 +35,7 @@ from agent.store.tables import (
     findings,
     incidents,
     jobs,
+    node_words,
     nodes,
     readings,
     words,
@@ -43,6 +44,7 @@ from agent.watch import Changes
 from collectors.errors import FixConfiguration
 from collectors.model import Event, EventKind, Origin, Subject
 from detectors.model import Finding, FindingKind, Incident, IncidentState, Word
+from policies.cluster_view import Taken
 from policies.model import AuditEntry, Decision
 
 logger = logging.getLogger(__name__)
@@ -413,6 +415,16 @@ class Store(Database):
         """Times (Unix ns, ascending) and values of one metric: gauges as float32, counters as float64 in their unit."""
         with self.reading() as connection:
             return readings.of_metric(connection, subject, metric, since_ns, until_ns)
+
+    def keep_node_words(self, said: Sequence[Taken]) -> None:
+        """Keep what people said on nodes by their hands; of one kind about one node the newest stays."""
+        if said:
+            self.transact(lambda connection: node_words.save(connection, said))
+
+    def node_words(self, limit: int = 10_000) -> list[Taken]:
+        """The newest, oldest first."""
+        with self.reading() as connection:
+            return node_words.newest(connection, limit)
 
     # housekeeping
 

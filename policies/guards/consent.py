@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from detectors.model import IncidentState
 from policies.cluster_view import OPT_OUT, OWN_CORDON, SNOOZE, NodeView, PodView
 from policies.guards.contract import NS, QUIET, Guard, GuardContext, few, seconds_words
+from policies.node_words import UNCORDON
 from policies.windows import moment_ns
 
 OURS = "watchstander"
@@ -92,7 +93,7 @@ class PersonGuard(Guard):
         if not context.undoes:
             nodes = {node.uid: node.name for node in context.reach.nodes}
             for one in context.since(context.settings.person.remember_seconds):
-                if one.what == "uncordon_by_person" and one.node in nodes:
+                if one.what == UNCORDON and one.node in nodes:
                     ago = seconds_words((context.now_ns - one.time_ns) / NS)
                     return False, f"node {nodes[one.node]}: a person uncordoned it {ago} ago"
         return True, f"nobody has spoken for {len(context.reach.nodes)} nodes"

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from agent_process import POLICY, AgentProcess, until, xid
 
+from agent.store.store import open_store
+from policies.cluster_view import Taken
 from testcluster.objects import NEVER_ENDS, indexed_job
 from testcluster.space import Space
 
@@ -80,3 +82,50 @@ def test_an_incident_that_a_person_snoozes_in_mid_plan_stops_it_and_proposes_the
 
     assert (over["state"], undo["undoes"], still, approved[0]) == ("stopped", plan["id"], True, 200)
     assert "snoozed" in over["reason"]
+
+
+def test_a_persons_uncordon_is_heard_after_a_kill_though_it_no_longer_shows(cluster: Space, agent_at: Start) -> None:
+    """The word lies in the store: the agent that starts again does not cordon that node, and another it does."""
+    names = cluster.add_nodes(2)
+    uids = [str(cluster.admin.get("Node", name)["metadata"]["uid"]) for name in names]
+    agent = agent_at()
+    until(lambda: agent.get("/v1/actions")["leads"])
+    assert agent.send(xid(uids[0])) == 200
+    until(lambda: cluster.admin.get("Node", names[0])["spec"].get("unschedulable"))
+    until(lambda: agent.get("/v1/plans?state=done")["plans"])
+
+    cluster.admin.cordon(names[0], unschedulable=False)
+    until(lambda: [word.node for word in words(agent) if word.what == "uncordon_by_person"] == [uids[0]])
+    before = words(agent)
+    agent.kill()
+    # nothing on the node says any more that it was ours
+    cluster.admin.patch("Node", names[0], {"metadata": {"annotations": {"watchstander.io/cordoned-by": None}}})
+    again = agent_at()
+    until(lambda: again.get("/v1/actions")["leads"])
+    for sequence, uid in enumerate(uids, 10):
+        assert again.send(xid(uid, sequence=sequence, gpu=f"GPU-again-{uid}")) == 200
+    until(lambda: cluster.admin.get("Node", names[1])["spec"].get("unschedulable"))
+
+    def refused() -> Any:
+        for one in again.get("/v1/incidents")["incidents"]:
+            for decision in again.get(f"/v1/incidents/{one['id']}")["decisions"]:
+                if "a person uncordoned it" in decision["reason"]:
+                    return decision
+        return None
+
+    decision = until(refused)
+    again.kill()
+
+    assert decision["verdict"] == "refused"
+    assert f"node {names[0]}: a person uncordoned it" in decision["reason"]
+    assert not cluster.admin.get("Node", names[0])["spec"].get("unschedulable")
+    assert words(again) == before
+
+
+def words(agent: AgentProcess) -> list[Taken]:
+    """As they lie in the agent's store."""
+    store = open_store(f"sqlite:///{agent.data / 'watchstander.db'}", create=False)
+    try:
+        return store.node_words()
+    finally:
+        store.close()
