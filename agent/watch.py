@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from agent.incidents.namespaces import placed
 from agent.incidents.reach import gpus_of_jobs
 from agent.jobs.book import JobBook
 from agent.jobs.record import AttemptRecord
@@ -139,7 +140,7 @@ class Watch:
         self._ticked_ns, self._passed_ns, self._urgent = now_ns, now_ns, False
         if self._told is not None:
             self._told(self.engine.inventory, now_ns)
-        changes = Changes(events=self._events)
+        changes = Changes(events=[placed(event, self.engine.inventory) for event in self._events])
         self._events = []
         changes.findings = self.engine.tick(now_ns)
         changes.events += self.engine.enrolment.reports(self.engine.inventory, now_ns)

@@ -7,8 +7,9 @@ from hashlib import sha256
 
 import msgspec
 
-from collectors.model import Origin, Subject
+from collectors.model import Origin, Subject, SubjectKind
 from detectors.contract import Clearing, Opening, Opinion
+from detectors.inventory import UNKNOWN
 from detectors.model import Finding, FindingKind, Inventory
 from detectors.recurrence import ANEW, Recoveries
 
@@ -71,7 +72,10 @@ class Book:
                 if finding is not None and self.recoveries.anew(finding, opinion, inventory):
                     changed[finding.id] = self._cleared(key, finding, ANEW, now_ns)
                     finding = None
-                new = self._opened(opinion, inventory, now_ns) if finding is None else _grown(finding, opinion)
+                if finding is None:
+                    new = self._opened(opinion, inventory, now_ns)
+                else:
+                    new = _grown(finding, opinion, inventory)
                 if new is not finding:
                     self._put(key, new)
                     changed[new.id] = new
@@ -106,6 +110,7 @@ class Book:
             evidence=opening.evidence[:MOST_EVIDENCE],
             related=_relations(opening, inventory),
             names=about,
+            namespaces=_namespaces(opening, inventory, min(opening.since_ns, now_ns)),
             mark=opening.mark,
         )
 
@@ -134,7 +139,16 @@ def _relations(opening: Opening, inventory: Inventory) -> tuple[Subject, ...]:
     return tuple(found)
 
 
-def _grown(finding: Finding, opening: Opening) -> Finding:
+def _namespaces(opening: Opening, inventory: Inventory, since_ns: int | None = None) -> tuple[str, ...]:
+    """Whose pods and jobs it concerns: its subject's, and those of the jobs and pods that it names beside it."""
+    found = set(inventory.namespaces(opening.subject, since_ns))
+    for related in _relations(opening, inventory):
+        if related.kind in _NAMED:
+            found.update(inventory.namespaces(related))
+    return tuple(sorted(found)) if found != {UNKNOWN} else ()
+
+
+def _grown(finding: Finding, opening: Opening, inventory: Inventory) -> Finding:
     """The finding with what is new in the opening: evidence of a source or metric that it did not have."""
     have = {(e.source, e.metric) for e in finding.evidence}
     new = [e for e in opening.evidence if (e.source, e.metric) not in have]
@@ -144,8 +158,15 @@ def _grown(finding: Finding, opening: Opening) -> Finding:
     return msgspec.structs.replace(
         finding,
         evidence=(*finding.evidence, *new)[:MOST_EVIDENCE],
+        namespaces=_more(finding.namespaces, opening, inventory),
         severity=opening.severity if worse else finding.severity,
     )
 
 
+def _more(held: tuple[str, ...], opening: Opening, inventory: Inventory) -> tuple[str, ...]:
+    """Whoever it concerns by now too. What was nobody's when it opened stays so: its evidence is not the next one's."""
+    return tuple(sorted({*held, *_namespaces(opening, inventory)})) if held else held
+
+
+_NAMED = frozenset({SubjectKind.JOB, SubjectKind.POD, SubjectKind.RANK})
 _RANK = {"info": 0, "warning": 1, "critical": 2}

@@ -86,6 +86,12 @@ class Target:
     cluster: str = ""
     node: str = ""
     namespace: str = ""
+    cut: bool = False
+    """Whatever lies behind the door is cut to what its caller may read (`agent.access.visible`), and each change is
+    asked about once more with the namespaces that it touches."""
+
+
+CUT = Target(cut=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +118,8 @@ def authorise(identity: Identity | None, permission: Permission, target: Target 
     """Whether `identity` may do this to `target`.
 
     Without a target only the role is judged, and an identity that is limited to namespaces is refused whatever it
-    wants to see or change: a door that cannot say which namespace lies behind it does not open to such a one.
+    wants to see or change: a door that cannot say which namespace lies behind it does not open to such a one. One
+    whose answers are CUT opens to whoever holds the role in any namespace.
     """
     if identity is None:
         return ANONYMOUS
@@ -122,15 +129,26 @@ def authorise(identity: Identity | None, permission: Permission, target: Target 
         return _within_node(identity, target)
     if identity.node is not None:
         return Refused(f"{identity.name} is bound to node {identity.node.id} and may only send its batches")
-    if identity.by_namespace and target is not None and target.namespace:
-        held = dict(identity.by_namespace).get(target.namespace)
-        if held is not None and not any(permission in GRANTS[role] for role in held):
-            where = f"in namespace {target.namespace}"
-            return Refused(f"{identity.name} may not {permission.value} {where}; its roles there: {_listed(held)}")
-    if identity.namespaces is not None and (target is None or target.namespace not in identity.namespaces):
-        where = f"namespace {target.namespace}" if target and target.namespace else "what lies outside namespaces"
+    if identity.namespaces is None:
+        return Allowed(identity)
+    if target is not None and target.cut:
+        if any(_holds(identity, permission, namespace) for namespace in identity.namespaces):
+            return Allowed(identity)
+        return Refused(f"{identity.name} may not {permission.value} in any namespace")
+    namespace = target.namespace if target is not None else ""
+    if not namespace or namespace not in identity.namespaces:
+        where = f"namespace {namespace}" if namespace else "what lies outside namespaces"
         return Refused(f"{identity.name} is limited to {_listed(identity.namespaces)} and may not reach {where}")
+    if not _holds(identity, permission, namespace):
+        held = _listed(dict(identity.by_namespace)[namespace])
+        return Refused(f"{identity.name} may not {permission.value} in namespace {namespace}; its roles there: {held}")
     return Allowed(identity)
+
+
+def _holds(identity: Identity, permission: Permission, namespace: str) -> bool:
+    """In one of its own namespaces; what has no name is nobody's."""
+    held = dict(identity.by_namespace).get(namespace, identity.roles)
+    return bool(namespace) and any(permission in GRANTS[role] for role in held)
 
 
 def _within_node(identity: Identity, target: Target | None) -> Allowed | Refused:

@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from agent.access.access import Access
-from agent.access.authorise import Identity, Permission, Refused, Target, authorise
+from agent.access.authorise import CUT, Identity, Permission, Refused, Target, authorise
 from agent.access.sessions import Session
 
 _log = logging.getLogger(__name__)
@@ -32,6 +32,7 @@ CSRF_FIELD = "csrf_token"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _FORM_MOST_BYTES = 64 * 1024
 _RIGHT = "watchstander_right"
+_IS_CUT = "watchstander_cut"
 PUBLIC = "public"
 
 Endpoint = Callable[[Request], Any]
@@ -39,12 +40,13 @@ E = TypeVar("E", bound=Endpoint)
 
 
 def requires(
-    right: str, *, target: Callable[[Request], Target] | None = None
+    right: str, *, target: Callable[[Request], Target] | None = None, cut: bool = False
 ) -> Callable[[Endpoint], Callable[[Request], Awaitable[Response]]]:
     """Let a request through to the endpoint (async, or plain and run in a thread) if its sender holds `right`.
 
-    `right` is a value of Permission. `target` says what lies behind the door, where the path or query tells; without
-    it, identities limited to namespaces stay outside. Sets `request.state.identity` and `request.state.csrf_token`
+    `right` is a value of Permission. `target` says what lies behind the door, where the path or query tells. `cut`: the
+    endpoint itself shows and changes only what its caller may (`agent.access.visible`). Without either, identities
+    limited to namespaces stay outside. Sets `request.state.identity` and `request.state.csrf_token`
     (empty for tokens).
     """
     permission = Permission(right)
@@ -52,7 +54,7 @@ def requires(
     def wrap(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
         @functools.wraps(endpoint)
         async def guarded(request: Request) -> Response:
-            refused = await _refusal(request, permission, target)
+            refused = await _refusal(request, permission, (lambda _: CUT) if cut else target)
             if refused is not None:
                 return refuse(request, refused)
             if inspect.iscoroutinefunction(endpoint):
@@ -63,6 +65,7 @@ def requires(
             return answer
 
         setattr(guarded, _RIGHT, permission.value)
+        setattr(guarded, _IS_CUT, cut)
         return guarded
 
     return wrap
@@ -78,6 +81,11 @@ def right_of(endpoint: Any) -> str | None:
     """What a route's endpoint asks for: a Permission's value, PUBLIC, or None where nobody has said."""
     right = getattr(endpoint, _RIGHT, None)
     return right if isinstance(right, str) else None
+
+
+def is_cut(endpoint: Any) -> bool:
+    """Whether a route's endpoint cuts what it shows to the namespaces of its caller; others refuse such a caller."""
+    return getattr(endpoint, _IS_CUT, False) is True
 
 
 def identity_of(request: Request) -> Identity:

@@ -119,7 +119,10 @@ class Desk:
             # what a capped list left out went along with it: the watch knows where, the store only how many
             unlisted = sum(incident.left_out for incident in incidents)
             takes = word.other if word.kind is WordKind.MERGE else word.incident
-            after = [msgspec.structs.replace(i, left_out=unlisted) if i.id == takes else i for i in said]
+            spaces = tuple(sorted({name for incident in incidents for name in incident.namespaces}))
+            after = [
+                msgspec.structs.replace(i, left_out=unlisted, namespaces=spaces) if i.id == takes else i for i in said
+            ]
             return after, f"{done}: {held[word.incident].title}"
 
         changed, sequence = self._store.say(word, about, work, under)

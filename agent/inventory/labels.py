@@ -11,6 +11,7 @@ from agent.inventory.objects import Container, Meta, Node, Pod
 from agent.inventory.sharing import share
 from agent.settings import InventorySettings
 from collectors.model import Subject, SubjectFacts, SubjectKind
+from detectors.inventory import joined
 
 _OVER = frozenset({"Succeeded", "Failed"})
 _LONGEST = 253
@@ -22,6 +23,8 @@ class _Job:
 
     name: str
     attempt: int = 0
+    namespaces: str = ""
+    """Of its pods, with commas between: one, unless a label says that pods of several are one job."""
     image: str = ""
     """Of the containers that ask for GPUs, as the newest pod has it."""
     pods: dict[str, SubjectFacts] = field(default_factory=dict)
@@ -73,6 +76,8 @@ class Mapper:
         key = share(self._job_key(meta))
         job = self._jobs.setdefault(key, _Job(self._job_name(meta)))
         job.image = self._image(pod) or job.image
+        if meta.namespace not in job.namespaces.split(","):
+            job.namespaces = share(joined({meta.namespace, *job.namespaces.split(",")} - {""}))
         attributes = {
             "namespace": share(meta.namespace),
             "phase": share(pod.status.phase if pod.status else ""),
@@ -124,7 +129,8 @@ class Mapper:
         return SubjectFacts(facts.subject, facts.name, facts.node, attributes)
 
     def _job_facts(self, key: str, job: _Job) -> SubjectFacts:
-        said = {"owner": key, "attempt": str(job.attempt), **({"image": job.image} if job.image else {})}
+        said = {"owner": key, "attempt": str(job.attempt), "namespace": job.namespaces}
+        said |= {"image": job.image} if job.image else {}
         return SubjectFacts(self._job_subject(key, job), job.name, None, said)
 
     def _job_subject(self, key: str, job: _Job) -> Subject:

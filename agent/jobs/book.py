@@ -181,6 +181,7 @@ class JobBook:
             if size.isascii() and size.isdigit() and 0 < len(size) < 8:
                 job.world_size = int(size)
             job.image = inventory.attribute(subject, "image") or job.image
+            job.is_of(inventory.namespaces(subject))
             held = counts.get(subject)
             job.has_gpus(0 if held is None else len(held), now_ns)
             mark = inventory.attribute(subject, "attempt")

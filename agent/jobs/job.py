@@ -98,6 +98,8 @@ class Job:
         self.owner = ""
         """Key of what owns its pods in Kubernetes."""
         self.pods: PodsSeen | None = None
+        self.namespaces: tuple[str, ...] = ()
+        """Of its pods, all that there ever were."""
         self._placed = 0
         self._voice: str | None = None
         self._voice_ns = 0
@@ -312,6 +314,12 @@ class Job:
         if pods != self.pods:
             self.pods, self.dirty = pods, True
 
+    def is_of(self, namespaces: tuple[str, ...]) -> None:
+        """Its pods are of these namespaces, "" among them where one is not known."""
+        known = tuple(sorted({*self.namespaces, *namespaces}))
+        if known != self.namespaces and known != ("",):
+            self.namespaces, self.dirty = known, True
+
     def is_marked(self, mark: str, now_ns: int) -> None:
         """The owner's own number of the attempt."""
         if self.marked and mark != self.marked and self.attempt.first_step is not None:
@@ -361,13 +369,14 @@ class Job:
             ),
             revised_seconds=ledger.revised_wall_ns / NS,
             owner=self.owner,
+            namespaces=self.namespaces,
             pods=self.pods if alive else None,
         )
 
     def resume(self, record: AttemptRecord) -> None:
         """Go on from the store's row. What was open for revision is settled: the row holds sums, no stretches."""
         self.name, self.world_size, self.nodes, self.image = record.name, record.world_size, record.nodes, record.image
-        self.owner, self.pods = record.owner, record.pods
+        self.owner, self.pods, self.namespaces = record.owner, record.pods, record.namespaces
         self.saves = Saves(record.saves, says_ends=record.says_save_ends)
         self.pace = Pace(record.pace_ns, record.usual_gap_ns)
         ledger = Ledger(

@@ -156,6 +156,8 @@ class AttemptRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     revised_seconds: float = 0.0
     owner: str = ""
     """Key of what owns its pods in Kubernetes; empty: unknown."""
+    namespaces: tuple[str, ...] = ()
+    """Kubernetes namespaces of its pods, as `Finding.namespaces`."""
     pods: PodsSeen | None = None
     """Where it died: what its owner's pods say since; None: they are not known."""
 

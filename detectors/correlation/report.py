@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections.abc import Iterable
 
 import msgspec
 
@@ -9,6 +10,7 @@ from detectors.correlation.group import Group
 from detectors.correlation.link import SECOND_NS
 from detectors.correlation.title import title_of
 from detectors.correlation.wave import wave_words, where_words
+from detectors.inventory import UNKNOWN
 from detectors.model import Finding, FindingKind, Incident, IncidentState, Severity
 
 QUIET_SECONDS = 30.0
@@ -76,7 +78,18 @@ def incident_of(incident: str, group: Group, before: Incident | None, opened_ns:
         reopened=reopened,
         word=before.word if before is not None else 0,
         gpus=before.gpus if before is not None else {},
+        namespaces=namespaces_of(findings, before.namespaces if before is not None else ()),
     )
+
+
+def namespaces_of(findings: Iterable[Finding], before: Iterable[str] = ()) -> tuple[str, ...]:
+    """The namespaces of all of them, and those that there were before; UNKNOWN where some are somebody's and one is
+    nobody's; () where all are nobody's."""
+    each = [finding.namespaces for finding in findings]
+    found = {*before, *(name for names in each for name in names)}
+    if found and not all(each):
+        found.add(UNKNOWN)
+    return tuple(sorted(found))
 
 
 def merged_away(before: Incident, kept: str, into: Group, now_ns: int) -> Incident:

@@ -48,5 +48,8 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     """Other subjects it touches: the job of a rank, the node of a GPU, the ranks that wait."""
     names: dict[str, str] = {}
     """For people and for JSON: `node`, `gpu` (index), `rank`, `job` by name, where known."""
+    namespaces: tuple[str, ...] = ()
+    """Kubernetes namespaces of the pods and jobs that it concerns, sorted: who may read it and its evidence. "" stands
+    for one that is not known; () where it concerns nobody's."""
     mark: str = ""
     """Tells apart conditions of one kind on one subject that are open side by side: the code of an Xid, say."""

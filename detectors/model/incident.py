@@ -89,3 +89,6 @@ class Incident(msgspec.Struct, frozen=True, omit_defaults=True):
     is out of date, and saving it changes nothing."""
     gpus: dict[str, int] = {}
     """GPUs of each job that it touches, by the job's name, as the inventory knew when the incident last changed."""
+    namespaces: tuple[str, ...] = ()
+    """As `Finding.namespaces`, of all findings that it has or ever had: a finding that was split off was told of with
+    the others until then."""

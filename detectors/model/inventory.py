@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from collectors.model import Batch, Subject, SubjectFacts, SubjectKind
+from detectors.inventory.belonging import Belonging, namespaces_at
 from detectors.inventory.dated import Contradiction, Fact, Gone
 from detectors.inventory.history import History, present
 from detectors.inventory.pci import PciIndex
@@ -31,6 +32,8 @@ class Inventory:
     """Rises with every change, so that arrays derived from it know when they are stale."""
     gone: dict[Subject, Gone] = field(default_factory=dict)
     """What the cluster no longer has; their last facts stay readable."""
+    belonging: Belonging = field(default_factory=Belonging)
+    """Namespaces of jobs and pods."""
     _collected: dict[Subject, SubjectFacts] = field(default_factory=dict)
     """What the collectors say, where another source speaks of the same subject."""
     _told: dict[Subject, dict[Source, SubjectFacts]] = field(default_factory=dict)
@@ -139,6 +142,13 @@ class Inventory:
             pod = self.facts.get(Subject(subject.cluster, SubjectKind.POD, facts.attributes["pod_uid"]))
             job = pod.attributes.get("job") if pod else None
         return Subject(subject.cluster, SubjectKind.JOB, job) if job else None
+
+    def namespaces(self, subject: Subject, at_ns: int | None = None) -> tuple[str, ...]:
+        """The Kubernetes namespaces that it belongs to, sorted; "" stands for one that nobody has told, () for none.
+
+        `at_ns`: of a card also whoever held it then.
+        """
+        return namespaces_at(self, subject, at_ns)
 
     def laid_out(self, subject: Subject, key: str) -> str | None:
         """`rack`, `nvlink_domain` or `pool` of a subject: its own, else its node's."""
@@ -293,6 +303,7 @@ class Inventory:
 
     def _index(self, subject: Subject, before: SubjectFacts | None, after: SubjectFacts, now_ns: int) -> None:
         kind = subject.kind
+        self.belonging.note(after)
         if kind is SubjectKind.GPU:
             self._index_card(subject, before, after, now_ns)
         elif kind in (SubjectKind.NODE, SubjectKind.POD, SubjectKind.JOB):
@@ -345,6 +356,7 @@ class Inventory:
 
     def _bury(self, subject: Subject, now_ns: int, because: str) -> None:
         self.gone[subject] = Gone(now_ns, because)
+        self.belonging.leave(subject)
         self.generation += 1
         while len(self.gone) > MOST_GONE:
             self._forget(next(iter(self.gone)))
@@ -352,6 +364,7 @@ class Inventory:
     def _forget(self, subject: Subject) -> None:
         """Nothing more is known of a subject that is long gone."""
         self.gone.pop(subject, None)
+        self.belonging.leave(subject)
         facts = self.facts.pop(subject, None)
         self.known_since_ns.pop(subject, None)
         for held in (self._collected, self._rosters, self._against, self._gpus):
