@@ -83,6 +83,13 @@ class Seen:
     """Pieces of evidence that may not be read, by finding."""
     whole: bool = True
     """Nothing is left out of it."""
+    full: Incident | None = field(default=None, repr=False)
+    """As the store has it, where something was left out: to judge rights and to count by, never to be shown."""
+
+    @property
+    def stored(self) -> Incident:
+        """As the store has it: to judge rights by and to act on, never to be shown."""
+        return self.full or self.incident
 
     @property
     def subjects(self) -> frozenset[Subject]:
@@ -103,7 +110,7 @@ def cut_incident(sight: Sight, incident: Incident, findings: Sequence[Finding]) 
     withheld = {f.id: len(f.evidence) for f in findings if every[f.id] is Shown.OUTLINE and f.evidence}
     # what a capped list leaves out is of unknown make
     hidden = len(incident.findings) + incident.left_out - len(left)
-    return Seen(_outline(sight, incident, left), left, hidden, withheld, whole=False)
+    return Seen(_outline(sight, incident, left), left, hidden, withheld, whole=False, full=incident)
 
 
 def _outline(sight: Sight, incident: Incident, left: Sequence[Finding]) -> Incident:
@@ -155,6 +162,6 @@ def cut_decision(sight: Sight, decision: Decision, seen: Seen) -> Decision:
 def _place(names: dict[str, str], subject: Subject) -> str:
     node = names.get("node", "")
     card = f"GPU {names['gpu']}" if "gpu" in names else ""
-    return " ".join(part for part in (card, f"of node {node}" if card and node else node and f"node {node}") if part) or (
-        f"a {subject.kind.value}"
-    )
+    return " ".join(
+        part for part in (card, f"of node {node}" if card and node else node and f"node {node}") if part
+    ) or (f"a {subject.kind.value}")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from agent.access.authorise import Identity, Permission, Refused, Role, authorise
+from agent.access.authorise import Identity, Permission, Refused, Role, Target, authorise
 from agent.access.kubernetes import GROUP, RIGHTS, KubernetesIdentities
 from agent.store.journal import StoreJournal
 from collectors.errors import GiveUp
@@ -63,7 +63,7 @@ class ApprovalDesk:
                 f"{plan.id} has the digest {plan.digest[:12]}, what was shown to you had {digest[:12]}: "
                 f"look at it again{self._since(entry, digest)}"
             )
-        how = self.proof(who)
+        how = self.proof(who, plan)
         if self._own_rights is not None and who.user is not None and self._kubernetes is not None:
             missing = self._own_rights(self._kubernetes, who.user, plan)
             if missing:
@@ -85,7 +85,7 @@ class ApprovalDesk:
     def reject(self, entry: PlanEntry, who: Identity, now_ns: int, note: str = "") -> PlanEntry:
         """No, or no more: a plan that has not begun lapses; one that has stops before its next step."""
         _note(note)
-        self.proof(who)
+        self.proof(who, entry.plan)
         if entry.state in OVER:
             raise Conflict(f"{entry.plan.id} is {entry.state.value} already")
         if bound := half_way(entry):
@@ -99,11 +99,13 @@ class ApprovalDesk:
         after = msgspec.structs.replace(entry, state=state, reason=said, again_ns=0, updated_ns=now_ns)
         return self._write(after, who.name, "reject", said)
 
-    def proof(self, who: Identity) -> str:
-        """How it is known that this person may; NotAllowed where they may not."""
-        said = authorise(who, Permission.APPROVE)
-        if isinstance(said, Refused):
-            raise NotAllowed(f"{said.reason}: {said.do}")
+    def proof(self, who: Identity, plan: Plan) -> str:
+        """How it is known that this person may do that to all that the plan changes; NotAllowed where they may not."""
+        spaces = {step.target.namespace for step in plan.steps} if who.namespaces is not None else {""}
+        for namespace in sorted(spaces) or [""]:
+            said = authorise(who, Permission.APPROVE, Target(namespace=namespace))
+            if isinstance(said, Refused):
+                raise NotAllowed(f"{said.reason}: {said.do}")
         if who.user is None:
             if not self._without:
                 raise NotAllowed(
@@ -114,8 +116,10 @@ class ApprovalDesk:
         if self._kubernetes is None:
             raise NotAllowed(f"{who.name} is a Kubernetes identity, and access.kubernetes is off: switch it on")
         verb, resource = RIGHTS[Role.APPROVE]
-        if not self._kubernetes.may(who.user, Access(verb, GROUP, resource)):
-            raise NotAllowed(f"{who.name} may not {verb} {resource}.{GROUP}: grant it in a cluster role")
+        for namespace in sorted(spaces):
+            if not self._kubernetes.may(who.user, Access(verb, GROUP, resource, namespace)):
+                where = f" in namespace {namespace}" if namespace else ""
+                raise NotAllowed(f"{who.name} may not {verb} {resource}.{GROUP}{where}: grant it in a cluster role")
         return f"{who.proof} and SubjectAccessReview"
 
     def _since(self, entry: PlanEntry, digest: str) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+from agent.access.visible import Visible
+from agent.access.visible_nodes import reads_subject
 from agent.api.shapes import SubjectShape
 from agent.server.spaces import Spaces
 from agent.watch import Watch
@@ -46,14 +48,15 @@ class ContradictionShape(msgspec.Struct, frozen=True):
         )
 
 
-def contradictions_in(spaces: Spaces | None, cluster: str | None = None) -> list[ContradictionShape]:
-    """All of the watches that go by the agent's clock, the oldest first; of one cluster, or of all."""
-    found = [
-        ContradictionShape.of(one, inventory)
-        for inventory in _inventories(spaces, cluster)
-        for one in _at_hand(inventory)
-    ]
-    return sorted(found, key=lambda one: (one.since_ns, one.subject.cluster, one.name, one.key))
+def contradictions_in(
+    spaces: Spaces | None, visible: Visible, cluster: str | None = None
+) -> tuple[list[ContradictionShape], int]:
+    """All of the watches that go by the agent's clock, the oldest first; of one cluster, or of all. And how many may
+    not be read."""
+    every = [(one, inventory) for inventory in _inventories(spaces, cluster) for one in _at_hand(inventory)]
+    mine = [ContradictionShape.of(one, has) for one, has in every if reads_subject(visible, has, one.subject)]
+    found = sorted(mine, key=lambda one: (one.since_ns, one.subject.cluster, one.name, one.key))
+    return found, len(every) - len(found)
 
 
 def _inventories(spaces: Spaces | None, cluster: str | None) -> Iterator[Inventory]:

@@ -35,9 +35,13 @@ class ExplanationShape(msgspec.Struct, frozen=True):
     """The most probable first."""
     check_next: list[str]
     do: list[str]
+    hidden: int
+    """Findings that you may not read: it is made without them."""
 
     @classmethod
-    def of(cls, incident: str, explanation: Explanation, findings: Sequence[Finding]) -> "ExplanationShape":
+    def of(
+        cls, incident: str, explanation: Explanation, findings: Sequence[Finding], hidden: int = 0
+    ) -> "ExplanationShape":
         """From the advisor's, with what its references stand for."""
         return cls(
             incident=incident,
@@ -48,6 +52,7 @@ class ExplanationShape(msgspec.Struct, frozen=True):
             ],
             check_next=list(explanation.check_next),
             do=list(explanation.do),
+            hidden=hidden,
         )
 
 

@@ -64,13 +64,26 @@ class ContextShape(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, context: Context) -> "ContextShape":
-        """From the model."""
+        """From the model, as its reader may see it."""
         peers, rate = context.peers, context.base_rate
         return cls(
             PeersShape(peers.node_affected, peers.node_total, peers.fleet_affected, peers.fleet_total, peers.sentence),
             BaseRateShape(rate.here, rate.fleet_median, rate.sentence),
             [SimilarShape(IncidentShape.of(one.incident), one.shares, one.ended) for one in context.similar],
         )
+
+
+class HiddenShape(msgspec.Struct, frozen=True):
+    """How much of an incident you may not read, as counts; all 0 for who may read everything."""
+
+    findings: int
+    evidence: int
+    """Pieces, of the findings that are shown."""
+    events: int
+    words: int
+    """Words and judgements of people."""
+    similar: int
+    plans: int
 
 
 class WordShape(msgspec.Struct, frozen=True):

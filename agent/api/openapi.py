@@ -66,6 +66,13 @@ def document() -> dict[str, object]:
     }
 
 
+def _refusal(operation: Operation) -> str:
+    lacks = f"The credential lacks the right `{operation.right}`"
+    if not operation.cut:
+        return f"{lacks}, or holds it in single namespaces only: this cannot be cut by namespace"
+    return f"{lacks}" if operation.method == "GET" else f"{lacks}, or holds it in fewer namespaces than this touches"
+
+
 def _described(
     operation: Operation, answer: dict[str, Any], query: dict[str, Any], error: dict[str, Any]
 ) -> dict[str, object]:
@@ -87,7 +94,7 @@ def _described(
     responses: dict[str, object] = {
         "200": {"description": "As asked", "content": {operation.media_type: {"schema": told}}},
         "401": {"description": "No credential, or not one that is known"},
-        "403": {"description": f"The credential lacks the right `{operation.right}`"},
+        "403": {"description": _refusal(operation)},
         "503": {"description": "Busy; try again", "content": {"application/json": {"schema": error}}},
     }
     for status in operation.errors:
@@ -98,6 +105,7 @@ def _described(
         "operationId": "_".join([operation.method.lower(), *words]),
         "summary": operation.summary,
         "x-right": operation.right,
+        "x-namespaces": "cut" if operation.cut else "refused",
         "parameters": parameters,
         "responses": dict(sorted(responses.items())),
     }

@@ -17,7 +17,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from agent.access.guard import requires
+from agent.access.guard import identity_of, requires
+from agent.access.visible import Visible
 from agent.api.problem import Problem, answer, problem_of
 from agent.store.store import Store
 from collectors.errors import WatchError
@@ -52,6 +53,11 @@ class Call(Generic[Q]):
         """The agent's clock, Unix ns."""
         return now_ns_of(self.request)
 
+    @property
+    def visible(self) -> Visible:
+        """The store as the caller may see it."""
+        return Visible(self.store, identity_of(self.request))
+
 
 def now_ns_of(request: Request) -> int:
     """The agent's clock, Unix ns."""
@@ -71,6 +77,8 @@ class Operation:
     answer: type[Any]
     errors: tuple[int, ...]
     body: type[msgspec.Struct] | None = None
+    cut: bool = False
+    """Whether it shows and changes only what its caller may read, so that readers of single namespaces get in."""
     media_type: str = "application/json"
     """Of the answer; anything but JSON is described as bytes."""
 
@@ -92,10 +100,15 @@ def operation(
     right: str,
     errors: tuple[int, ...] = (),
     body: type[msgspec.Struct] | None = None,
+    cut: bool = False,
 ) -> ApiRoute:
-    """The route of one operation. `right` is what the caller must hold (agent.access). `body`: the JSON it is sent."""
+    """The route of one operation. `right` is what the caller must hold (agent.access). `body`: the JSON it is sent.
 
-    @requires(right)
+    `cut`: the handler reads through `Call.visible` and nothing else; without it, readers of single namespaces are
+    refused.
+    """
+
+    @requires(right, cut=cut)
     async def endpoint(request: Request) -> Response:
         try:
             asked = read_query(request, query)
@@ -111,7 +124,7 @@ def operation(
         )
 
     route = ApiRoute(path, endpoint, methods=[method])
-    route.operation = Operation(method, path, summary, right, query, answer, (400, *errors), body)
+    route.operation = Operation(method, path, summary, right, query, answer, (400, *errors), body, cut)
     return route
 
 
@@ -149,7 +162,7 @@ def file_operation(
         return StreamingResponse(_pieces(file), media_type=media_type, headers=headers)
 
     route = ApiRoute(path, endpoint, methods=["GET"])
-    route.operation = Operation("GET", path, summary, right, query, bytes, (400, *errors), None, media_type)
+    route.operation = Operation("GET", path, summary, right, query, bytes, (400, *errors), media_type=media_type)
     return route
 
 

@@ -3,9 +3,11 @@
 import msgspec
 from starlette.responses import Response
 
+from agent.access.sight import OutOfReach
 from collectors.errors import FixConfiguration, RetryLater, WatchError
 
 RETRY_SECONDS = 5
+OUT_OF_REACH = "ask somebody who holds the role in all of them; docs/access.md says what belongs to whom"
 
 
 class ErrorLine(msgspec.Struct, frozen=True):
@@ -33,6 +35,8 @@ class Problem(Exception):  # noqa: N818 - it is the answer, not a fault of ours
 
 def problem_of(error: WatchError, path: str) -> Problem:
     """How an error of ours looks from outside."""
+    if isinstance(error, OutOfReach):
+        return Problem(403, str(error), path, OUT_OF_REACH)
     if isinstance(error, RetryLater):
         return Problem(503, str(error), path, "try again in a few seconds")
     if isinstance(error, FixConfiguration):

@@ -67,10 +67,14 @@ class IncidentShape(msgspec.Struct, frozen=True):
     """Where `state` is `snoozed`: until when."""
     reopened: int
     """How often it came back within ten minutes of being resolved."""
+    namespaces: list[str]
+    """Kubernetes namespaces that it concerns, of those that you may read; empty: nobody's, or not known."""
+    hidden: int
+    """Findings of it that you may not read; title, subject and names are then those of the first that you may."""
 
     @classmethod
-    def of(cls, incident: Incident) -> "IncidentShape":
-        """From the model."""
+    def of(cls, incident: Incident, hidden: int = 0) -> "IncidentShape":
+        """From the model, as its reader may see it (`agent.access.visible`)."""
         return cls(
             id=incident.id,
             state=incident.state,
@@ -91,6 +95,8 @@ class IncidentShape(msgspec.Struct, frozen=True):
             left_out=incident.left_out,
             snoozed_until_ns=incident.snoozed_until_ns,
             reopened=incident.reopened,
+            namespaces=[name for name in incident.namespaces if name],
+            hidden=hidden,
         )
 
 
@@ -138,10 +144,14 @@ class FindingShape(msgspec.Struct, frozen=True):
     cleared_because: str
     evidence: list[EvidenceShape]
     related: list[SubjectShape]
+    namespaces: list[str]
+    """Kubernetes namespaces that it and its evidence concern, of those that you may read."""
+    hidden: int
+    """Pieces of evidence that you may not read; its summary is then no more than kind and place."""
 
     @classmethod
-    def of(cls, finding: Finding) -> "FindingShape":
-        """From the model."""
+    def of(cls, finding: Finding, hidden: int = 0) -> "FindingShape":
+        """From the model, as its reader may see it."""
         return cls(
             id=finding.id,
             kind=finding.kind,
@@ -157,6 +167,8 @@ class FindingShape(msgspec.Struct, frozen=True):
             cleared_because=finding.cleared_because,
             evidence=[EvidenceShape.of(evidence) for evidence in finding.evidence],
             related=[SubjectShape.of(subject) for subject in finding.related],
+            namespaces=[name for name in finding.namespaces if name],
+            hidden=hidden,
         )
 
 

@@ -1,4 +1,4 @@
-"""Events as they are kept: each bears the Kubernetes namespaces of whoever it is about, so that readers can be told apart.
+"""Events as they are kept: each bears the Kubernetes namespaces of whoever it is about, so that each has its readers.
 
 The watch alone says it: what a batch brings under the same name is put away.
 """

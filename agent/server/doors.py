@@ -43,7 +43,7 @@ async def metrics(request: Request) -> Response:
     return PlainTextResponse(request.app.state.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-@requires("read")
+@requires("read", cut=True)
 async def make_login_link(request: Request) -> Response:
     """A link that logs a browser in with the caller's own rights, once."""
     access: Access = request.app.state.access
@@ -86,7 +86,7 @@ async def login(request: Request) -> Response:
     return answer
 
 
-@requires("read")
+@requires("read", cut=True)
 async def logout(request: Request) -> Response:
     """End the session; the cookie is worth nothing from here on."""
     access: Access = request.app.state.access

@@ -4,7 +4,7 @@ Every write is compare-and-set, and its audit entry, the event that shows on the
 count are in the same transaction: either all of it happened or none.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
@@ -88,10 +88,7 @@ class StoreJournal:
         """By its id or the beginning of it, in any case, with or without `PLN-`; GiveUp where several begin so."""
         with self._store.reading() as connection:
             found = plans.by_prefix(connection, id_or_prefix, _CANDIDATES + 1)
-        if len(found) > 1:
-            names = ", ".join(entry.plan.id for entry in found[:_CANDIDATES])
-            raise GiveUp(f"{id_or_prefix[:60]} is the beginning of more than one plan: {names}; give more of it")
-        return found[0] if found else None
+        return only_plan(id_or_prefix, found)
 
     def unfinished(self) -> list[PlanEntry]:
         """All that are not over, oldest first."""
@@ -246,6 +243,14 @@ class StoreJournal:
         plans.note_taken(connection, after.plan.id, [(index, _taken(after, index, incident)) for index in done])
         if incident is not None and incident.origin is not Origin.REPLAY:
             events.save(connection, [_event(after, index, incident, actor) for index in news])
+
+
+def only_plan(asked: str, found: Sequence[PlanEntry]) -> PlanEntry | None:
+    """The only one that fits; GiveUp names the candidates where several do."""
+    if len(found) > 1:
+        names = ", ".join(entry.plan.id for entry in found[:_CANDIDATES])
+        raise GiveUp(f"{asked[:60]} is the beginning of more than one plan: {names}; give more of it")
+    return found[0] if found else None
 
 
 def _taken(entry: PlanEntry, index: int, incident: Incident | None) -> Taken:

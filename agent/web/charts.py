@@ -4,7 +4,7 @@ Drawn as SVG by the template from plain numbers, without script, styled by the o
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from agent.api.words import figure
@@ -51,10 +51,15 @@ class Chart:
 
 
 def charts_of(
-    store: Store, incident: Incident, findings: Sequence[Finding], peers: Sequence[Subject], now_ns: int | None
+    store: Store,
+    incident: Incident,
+    findings: Sequence[Finding],
+    peers: Sequence[Subject],
+    now_ns: int | None,
+    since_of: Callable[[Subject], int | None] = lambda _subject: 0,
 ) -> list[Chart]:
     """At most MOST_CHARTS, in the order in which the evidence names their metrics. `peers` are drawn beside; `now_ns`:
-    None for what has a clock of its own."""
+    None for what has a clock of its own. `since_of`: from when on the reader may read a subject; None: never."""
     start = incident.since_ns - BEFORE_NS
     last = incident.resolved_ns or max(incident.updated_ns, incident.opened_ns)
     end = min(last + AFTER_NS, incident.since_ns + LONGEST_NS)
@@ -62,7 +67,7 @@ def charts_of(
         end = min(end, now_ns)
     made = []
     for metric, subjects in _wanted(incident, findings, peers):
-        chart = _chart(store, incident, metric, subjects, start, max(end, start + 1))
+        chart = _chart(store, incident, metric, subjects, start, max(end, start + 1), since_of)
         if chart is not None:
             made.append(chart)
         if len(made) == MOST_CHARTS:
@@ -101,11 +106,20 @@ def _name(finding: Finding) -> str:
 
 
 def _chart(
-    store: Store, incident: Incident, metric: str, subjects: dict[Subject, str], start: int, end: int
+    store: Store,
+    incident: Incident,
+    metric: str,
+    subjects: dict[Subject, str],
+    start: int,
+    end: int,
+    since_of: Callable[[Subject], int | None],
 ) -> Chart | None:
     read: list[tuple[str, bool, list[tuple[int, float]]]] = []
     for subject, name in list(subjects.items())[: MOST_PEERS + 1]:
-        times, values = store.readings(subject, metric, start, end)
+        since = since_of(subject)
+        if since is None or since >= end:
+            continue
+        times, values = store.readings(subject, metric, max(start, since), end)
         points = [(int(time), float(value)) for time, value in zip(times, values, strict=True) if math.isfinite(value)]
         if len(points) > 1:
             read.append((name, bool(name), thinned(points)))

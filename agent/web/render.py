@@ -21,6 +21,7 @@ from starlette.routing import Route
 
 from agent.access.authorise import Permission
 from agent.access.guard import csrf_token_of, identity_of, requires
+from agent.access.visible import Visible
 from agent.api.as_live import as_live_of
 from agent.api.operation import now_ns_of
 from agent.api.problem import Problem, problem_of
@@ -56,10 +57,15 @@ class Viewer:
     """Say yes or no to plans."""
 
 
-def page(path: str, build: Callable[[Request], View], *, right: str = "read") -> Route:
-    """The route of one page."""
+def visible_of(request: Request) -> Visible:
+    """The store as whoever is looking may see it: pages read nothing beside it."""
+    return Visible(request.app.state.store, identity_of(request))
 
-    @requires(right)
+
+def page(path: str, build: Callable[[Request], View], *, right: str = "read", cut: bool = False) -> Route:
+    """The route of one page. `cut`: it reads through `visible_of`; else readers of single namespaces are refused."""
+
+    @requires(right, cut=cut)
     async def endpoint(request: Request) -> Response:
         try:
             return await run_in_threadpool(_answer, request, build)

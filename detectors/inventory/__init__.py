@@ -6,4 +6,16 @@ from detectors.inventory.history import History
 from detectors.inventory.pci import PciIndex
 from detectors.inventory.sources import LAYOUT, Source, merged, order_of
 
-__all__ = ["LAYOUT", "UNKNOWN", "Contradiction", "Fact", "Gone", "History", "PciIndex", "Source", "joined", "merged", "order_of"]
+__all__ = [
+    "LAYOUT",
+    "UNKNOWN",
+    "Contradiction",
+    "Fact",
+    "Gone",
+    "History",
+    "PciIndex",
+    "Source",
+    "joined",
+    "merged",
+    "order_of",
+]

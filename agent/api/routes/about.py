@@ -46,9 +46,27 @@ def openapi(_call: Call[NoQuery]) -> dict[str, object]:
 
 
 ROUTES = [
-    operation("GET", "/v1/version", version, query=NoQuery, answer=Version, summary="What runs here", right="read"),
     operation(
-        "GET", "/v1/detectors", detectors, query=NoQuery, answer=Detectors, summary="What is looked for", right="read"
+        "GET", "/v1/version", version, query=NoQuery, answer=Version, summary="What runs here", right="read", cut=True
     ),
-    operation("GET", "/v1/openapi.json", openapi, query=NoQuery, answer=dict, summary="This description", right="read"),
+    operation(
+        "GET",
+        "/v1/detectors",
+        detectors,
+        query=NoQuery,
+        answer=Detectors,
+        summary="What is looked for",
+        right="read",
+        cut=True,
+    ),
+    operation(
+        "GET",
+        "/v1/openapi.json",
+        openapi,
+        query=NoQuery,
+        answer=dict,
+        summary="This description",
+        right="read",
+        cut=True,
+    ),
 ]

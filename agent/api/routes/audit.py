@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from agent.access.visible_audit import audit
 from agent.api.operation import LATEST_NS, Call, operation
 from agent.api.shapes import AuditShape
 
@@ -21,6 +22,10 @@ class Audit(msgspec.Struct, frozen=True):
     """Entries in the order that was asked for."""
 
     entries: list[AuditShape]
+    looked_to: int
+    """Sequence number of the last entry that was looked at, shown or not: `after` of the next page, oldest first."""
+    hidden: int
+    """Entries that were passed over because you may not read them; hashes are then empty."""
 
 
 class VerifyQuery(msgspec.Struct, frozen=True):
@@ -51,8 +56,8 @@ class Verified(msgspec.Struct, frozen=True):
 def entries(call: Call[AuditQuery]) -> Audit:
     """GET /v1/audit"""
     query = call.query
-    found = call.store.audit(after_sequence=query.after, limit=query.limit, newest_first=query.order == "newest")
-    return Audit([AuditShape.of(entry) for entry in found])
+    page = audit(call.visible, after_sequence=query.after, limit=query.limit, newest_first=query.order == "newest")
+    return Audit([AuditShape.of(entry) for entry in page.entries], page.looked_to, page.hidden)
 
 
 def verify(call: Call[VerifyQuery]) -> Verified:
@@ -71,7 +76,14 @@ def verify(call: Call[VerifyQuery]) -> Verified:
 
 ROUTES = [
     operation(
-        "GET", "/v1/audit", entries, query=AuditQuery, answer=Audit, summary="The append-only audit log", right="read"
+        "GET",
+        "/v1/audit",
+        entries,
+        query=AuditQuery,
+        answer=Audit,
+        summary="The append-only audit log",
+        right="read",
+        cut=True,
     ),
     operation(
         "GET",

@@ -2,13 +2,14 @@
 
 import msgspec
 
+from agent.access.visible_jobs import jobs as jobs_of
+from agent.access.visible_nodes import nodes as nodes_of
 from agent.api.contradictions import MOST_TOLD, ContradictionShape, contradictions_in
 from agent.api.operation import Call, operation
 from agent.api.shapes import JobShape, NodeShape
 from agent.jobs.record import AttemptRecord, AttemptState
 from agent.jobs.verdict import words_of
 from agent.store.rows import JobSeen
-from collectors.model import Origin
 
 
 class FleetQuery(msgspec.Struct, frozen=True):
@@ -24,6 +25,9 @@ class Nodes(msgspec.Struct, frozen=True):
     contradictions: list[ContradictionShape]
     """The oldest first, at most 200."""
     contradictions_total: int
+    hidden: int
+    """Nodes that you may not read: those on which no pod of your namespaces holds a GPU now."""
+    contradictions_hidden: int
 
 
 class JobLine(JobShape, frozen=True):
@@ -52,24 +56,29 @@ class Jobs(msgspec.Struct, frozen=True):
     """Every job that a collector has seen."""
 
     jobs: list[JobLine]
+    hidden: int
+    """Jobs that you may not read."""
 
 
 def nodes(call: Call[FleetQuery]) -> Nodes:
     """GET /v1/nodes"""
-    cluster = call.query.cluster
-    against = contradictions_in(call.request.app.state.watches, cluster)
-    nodes = [NodeShape.of(node) for node in call.store.nodes(cluster=cluster)]
-    return Nodes(nodes, against[:MOST_TOLD], len(against))
+    cluster, spaces = call.query.cluster, call.request.app.state.watches
+    against, kept_back = contradictions_in(spaces, call.visible, cluster)
+    mine, hidden = nodes_of(call.visible, spaces, cluster)
+    return Nodes([NodeShape.of(node) for node in mine], against[:MOST_TOLD], len(against), hidden, kept_back)
 
 
 def jobs(call: Call[FleetQuery]) -> Jobs:
     """GET /v1/jobs"""
-    attempts = {(a.origin, a.cluster, a.job): a for a in call.store.attempts(cluster=call.query.cluster)}
-    seen = call.store.jobs(cluster=call.query.cluster)
-    return Jobs([JobLine.with_attempt(job, attempts.get((Origin(job.origin), job.cluster, job.id))) for job in seen])
+    mine, hidden = jobs_of(call.visible, call.query.cluster)
+    return Jobs([JobLine.with_attempt(job, attempt) for job, attempt in mine], hidden)
 
 
 ROUTES = [
-    operation("GET", "/v1/nodes", nodes, query=FleetQuery, answer=Nodes, summary="Nodes heard of", right="read"),
-    operation("GET", "/v1/jobs", jobs, query=FleetQuery, answer=Jobs, summary="Training jobs seen", right="read"),
+    operation(
+        "GET", "/v1/nodes", nodes, query=FleetQuery, answer=Nodes, summary="Nodes heard of", right="read", cut=True
+    ),
+    operation(
+        "GET", "/v1/jobs", jobs, query=FleetQuery, answer=Jobs, summary="Training jobs seen", right="read", cut=True
+    ),
 ]

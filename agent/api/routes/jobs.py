@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import msgspec
 
+from agent.access.visible_jobs import attempts_of
 from agent.api.operation import ApiRoute, Call, operation
 from agent.api.prices import prices_of
 from agent.api.problem import Problem
@@ -25,7 +26,7 @@ class JobCards(msgspec.Struct, frozen=True):
 def one_job(call: Call[JobQuery]) -> JobCards:
     """GET /v1/jobs/{name}"""
     wanted = call.path["name"]
-    attempts = call.store.attempts_of(wanted, cluster=call.query.cluster)
+    attempts = attempts_of(call.visible, wanted, call.query.cluster)
     if not attempts:
         raise Problem(404, f"no such job: {wanted[:60]}", call.request.url.path, "GET /v1/jobs lists them")
     gpu_hour, currency = prices_of(call.request)
@@ -42,6 +43,7 @@ def _route() -> ApiRoute:
         summary="One job by name or id: attempts, goodput, and whether, whence and without whom to restart",
         right="read",
         errors=(404,),
+        cut=True,
     )
     # Ids may hold slashes (`namespace/name`), so it is matched as a path; what it is called stays plain.
     route.path = "/v1/jobs/{name}"

@@ -6,14 +6,14 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from agent.access.authorise import Permission
 from agent.access.guard import identity_of
+from agent.access.visible import Visible, targets
 from agent.actions.actions import Actions
 from agent.actions.approval import LONGEST_NOTE, Conflict, NotAllowed
-from agent.api.nearby import in_causal_order
 from agent.api.operation import LATEST_NS, ApiRoute, Call, NoQuery, operation
 from agent.api.plan_shapes import CardShape, PlanShape
 from agent.api.problem import Problem
-from agent.store.store import Store
 from policies.journal import PlanEntry, PlanState
 
 Note = Annotated[str, Meta(max_length=LONGEST_NOTE, description="Your own words; kept, and shown to others")]
@@ -34,6 +34,8 @@ class Plans(msgspec.Struct, frozen=True):
     plans: list[PlanShape]
     next_before: int | None
     """`before` of the next page; null on the last."""
+    hidden: int
+    """How many you may not read, on whatever page: those for a node, or about what you may not read whole."""
 
 
 class Changed(msgspec.Struct, frozen=True):
@@ -87,13 +89,15 @@ def actions_of(call: Call[Any]) -> Actions:
     return actions
 
 
-def find_plan(store: Store, wanted: str, where: str) -> PlanEntry:
-    """By the id of a plan, or of an incident: its plan that is not over, else its newest. Problem 404, 400."""
-    entry = store.journal.find(wanted)
+def find_plan(visible: Visible, wanted: str, where: str) -> PlanEntry:
+    """By the id of a plan, or of an incident: its plan that is not over, else its newest. Problem 404, 400; 404 also
+    where it may not be read: nobody can tell which."""
+    entry = visible.plan(wanted)
     if entry is not None:
         return entry
-    incident = store.incident(wanted)
-    plans = store.journal.listed(incident=incident.id) if incident is not None else []
+    seen = visible.incident(wanted)
+    incident = seen.incident if seen is not None else None
+    plans = visible.plans(incident=incident.id).items if incident is not None else []
     order = (PlanState.AWAITING, PlanState.RUNNING, PlanState.READY)
     for state in order:
         held = [one for one in plans if one.state is state]
@@ -107,29 +111,36 @@ def find_plan(store: Store, wanted: str, where: str) -> PlanEntry:
 
 def found(call: Call[NoQuery]) -> PlanEntry:
     """The plan that the path names."""
-    return find_plan(call.store, call.path["id"], call.request.url.path)
+    return find_plan(call.visible, call.path["id"], call.request.url.path)
 
 
-def card_of(store: Store, entry: PlanEntry) -> CardShape:
+def mine(call: Call[NoQuery]) -> PlanEntry:
+    """The same, to be approved or rejected: the role is asked for in every namespace of what it changes."""
+    entry = found(call)
+    call.visible.sight.must(Permission.APPROVE, targets(entry), entry.plan.id)
+    return entry
+
+
+def card_of(visible: Visible, entry: PlanEntry) -> CardShape:
     """Everything about a plan."""
-    incident = store.incident(entry.plan.incident) if entry.plan.incident else None
-    findings = in_causal_order(incident, store.findings(incident.findings)) if incident is not None else []
-    return CardShape.of(entry, incident, findings, store.decisions(entry.plan.incident))
+    seen = visible.by_id(entry.plan.incident)
+    if seen is None:  # it is no longer in the store: whoever is limited is shown no such plan
+        return CardShape.of(entry, None, [], visible.store.decisions(entry.plan.incident))
+    return CardShape.of(entry, seen.incident, seen.findings, visible.decisions(seen))
 
 
 def list_plans(call: Call[PlansQuery]) -> Plans:
     """GET /v1/plans"""
     query = call.query
-    plans = call.store.journal.listed(
+    page = call.visible.plans(
         states=query.state or None, incident=query.incident, limit=query.limit, before_ns=query.before
     )
-    more = plans[-1].plan.made_ns if len(plans) == query.limit else None
-    return Plans([PlanShape.of(entry) for entry in plans], more)
+    return Plans([PlanShape.of(entry) for entry in page.items], page.next_before, page.hidden)
 
 
 def one_plan(call: Call[NoQuery]) -> CardShape:
     """GET /v1/plans/{id}"""
-    return card_of(call.store, found(call))
+    return card_of(call.visible, found(call))
 
 
 def approve(call: Call[NoQuery]) -> Changed:
@@ -137,7 +148,7 @@ def approve(call: Call[NoQuery]) -> Changed:
     body: ApproveBody = call.body
     who = identity_of(call.request)
     return Changed(
-        PlanShape.of(actions_of(call).approvals.approve(found(call), body.digest, who, call.now_ns, body.note))
+        PlanShape.of(actions_of(call).approvals.approve(mine(call), body.digest, who, call.now_ns, body.note))
     )
 
 
@@ -145,7 +156,7 @@ def reject(call: Call[NoQuery]) -> Changed:
     """POST /v1/plans/{id}/reject"""
     body: NoteBody = call.body
     who = identity_of(call.request)
-    return Changed(PlanShape.of(actions_of(call).approvals.reject(found(call), who, call.now_ns, body.note)))
+    return Changed(PlanShape.of(actions_of(call).approvals.reject(mine(call), who, call.now_ns, body.note)))
 
 
 def state(call: Call[NoQuery]) -> ActionsState:
@@ -192,6 +203,8 @@ def _word(
     summary: str,
     right: str,
     body: type[msgspec.Struct],
+    *,
+    cut: bool = False,
 ) -> ApiRoute:
     def speak(call: Call[NoQuery]) -> Any:
         try:
@@ -211,6 +224,7 @@ def _word(
         right=right,
         errors=(404, 409),
         body=body,
+        cut=cut,
     )
 
 
@@ -223,6 +237,7 @@ ROUTES = [
         answer=Plans,
         summary="Plans: what is to be done to the cluster, and how far it is; newest first",
         right="read",
+        cut=True,
     ),
     operation(
         "GET",
@@ -233,9 +248,12 @@ ROUTES = [
         summary="One plan with why, whom it touches, evidence, guards and undo; the id of an incident finds its plan",
         right="read",
         errors=(404,),
+        cut=True,
     ),
-    _word("/v1/plans/{id}/approve", approve, Changed, "Yes to the plan of this digest", "approve", ApproveBody),
-    _word("/v1/plans/{id}/reject", reject, Changed, "No to a plan; one under way stops", "approve", NoteBody),
+    _word(
+        "/v1/plans/{id}/approve", approve, Changed, "Yes to the plan of this digest", "approve", ApproveBody, cut=True
+    ),
+    _word("/v1/plans/{id}/reject", reject, Changed, "No to a plan; one under way stops", "approve", NoteBody, cut=True),
     operation(
         "GET",
         "/v1/actions",

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from agent.access.cut import WITHHELD
+from agent.access.sight import OutOfReach
 from agent.api.operation import Call, NoQuery, operation
 from agent.api.routes.incidents import found
 from agent.api.shapes import DecisionShape
@@ -40,6 +42,9 @@ class PolicyExplanation(msgspec.Struct, frozen=True):
     """All, by id, as they stand now."""
     left_out: list[str]
     """What the rule asks for and is not in the plan, and why."""
+    hidden: int
+    """Lines of plan, undo and what is left out that are not shown to readers of single namespaces, whom they may not
+    concern; guards' reasons are withheld from them too."""
     steps: list[str]
     """Of the plan, in their order, in words; none without a view of the cluster."""
     undo: list[str]
@@ -49,9 +54,11 @@ class PolicyExplanation(msgspec.Struct, frozen=True):
 
 def explain_policy(call: Call[NoQuery]) -> PolicyExplanation:
     """GET /v1/incidents/{id}/policy"""
-    incident = found(call)
-    findings = call.store.findings(incident.findings)
-    decisions = call.store.decisions(incident.id)
+    seen, limited = found(call), call.visible.limited
+    if not seen.whole:
+        raise OutOfReach(f"why the policy decides so about {seen.incident.id} rests on more than you may read")
+    incident, findings = seen.incident, seen.findings
+    decisions = call.visible.decisions(seen)
     watch = _watch(call, incident)
     if watch is not None:
         now_ns = call.now_ns if watch.policy.takes_for_live(incident.origin) else incident.updated_ns
@@ -60,6 +67,8 @@ def explain_policy(call: Call[NoQuery]) -> PolicyExplanation:
         file: PolicyFile = call.request.app.state.policy
         engine = PolicyEngine(file.policy.rules, guards=file.policy.guards)
         told = engine.explain(incident, findings, Inventory(), incident.updated_ns)
+    steps = [step.words for step in told.plan.steps] if told.plan is not None else []
+    undo = [step.words for step in told.plan.undo] if told.plan is not None else []
     return PolicyExplanation(
         incident=incident.id,
         policy=told.file,
@@ -67,16 +76,17 @@ def explain_policy(call: Call[NoQuery]) -> PolicyExplanation:
         mode=told.mode,
         verdict=told.verdict,
         rules=told.rules,
-        guards=_guards(told),
-        left_out=list(told.left_out),
-        steps=[step.words for step in told.plan.steps] if told.plan is not None else [],
-        undo=[step.words for step in told.plan.undo] if told.plan is not None else [],
+        guards=_guards(told, limited=limited),
+        left_out=[] if limited else list(told.left_out),
+        hidden=len(told.left_out) + len(steps) + len(undo) if limited else 0,
+        steps=[] if limited else steps,
+        undo=[] if limited else undo,
         decision=DecisionShape.of(decisions[-1]) if decisions else None,
     )
 
 
-def _guards(told: Explained) -> list[GuardSaid]:
-    said = {word.guard: word for word in told.guards}
+def _guards(told: Explained, *, limited: bool) -> list[GuardSaid]:
+    said = {word.guard: msgspec.structs.replace(word, reason=WITHHELD) if limited else word for word in told.guards}
     unasked = "not asked: nothing is wanted that touches the cluster"
     if said and told.plan is None and "G18" not in said:
         unasked = "not asked: no view of the cluster, decided in audit by what telemetry knows"
@@ -107,5 +117,6 @@ ROUTES = [
         summary="Why the policy decides so: every rule, every guard, the plan as it would be now",
         right="read",
         errors=(404,),
+        cut=True,
     )
 ]

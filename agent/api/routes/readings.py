@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from agent.access.visible_nodes import readable_since_ns
 from agent.api.operation import LATEST_NS, Call, operation
 from agent.api.problem import Problem
 from agent.api.shapes import Figure, SubjectShape, figure_of
@@ -34,6 +35,9 @@ class Readings(msgspec.Struct, frozen=True):
     """Null where the look brought nothing. Counters are raw and in the metric's unit."""
     truncated: bool
     """Whether only the newest 20,000 are here."""
+    readable_since_ns: int | None
+    """Null for who may read everything. Else from when on you may read: since the present holder is known to hold it;
+    what is no one's you may read is empty, as what does not exist."""
 
 
 def subject_of(text: str) -> Subject:
@@ -54,7 +58,9 @@ def readings(call: Call[ReadingsQuery]) -> Readings:
         raise Problem(400, f"no such metric: {query.metric[:80]}", "query parameter metric", "docs/metrics.md has them")
     if query.until < query.since:
         raise Problem(400, "until is before since", "query parameter until", "swap them")
-    times, values = call.store.readings(subject, query.metric, query.since, query.until)
+    since_ns, limited = readable_since_ns(call.visible, call.request.app.state.watches, subject), call.visible.limited
+    since = query.until if since_ns is None else max(query.since, since_ns)
+    times, values = call.store.readings(subject, query.metric, min(since, query.until), query.until)
     numbers = [float(value) for value in values[-MOST_POINTS:]]
     return Readings(
         subject=SubjectShape.of(subject),
@@ -63,6 +69,7 @@ def readings(call: Call[ReadingsQuery]) -> Readings:
         times_ns=[int(time) for time in times[-MOST_POINTS:]],
         values=[None if number != number else figure_of(number) for number in numbers],
         truncated=len(times) > MOST_POINTS,
+        readable_since_ns=since_ns if limited else None,
     )
 
 
@@ -75,5 +82,6 @@ ROUTES = [
         answer=Readings,
         summary="Readings of one metric of one subject",
         right="read",
+        cut=True,
     ),
 ]

@@ -6,14 +6,16 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from agent.access.authorise import Permission
 from agent.access.guard import identity_of
 from agent.api.incident_shapes import FeedbackShape
 from agent.api.operation import LATEST_NS, ApiRoute, Call, NoQuery, operation
 from agent.api.problem import Problem
-from agent.api.routes.incidents import found
+from agent.api.routes.incidents import found, shape_of
 from agent.api.shapes import IncidentShape
 from agent.incidents.desk import LONGEST_NOTE, Conflict, Desk
 from agent.store.rows import Judgement
+from detectors.model import Incident
 
 Note = Annotated[str, Meta(max_length=LONGEST_NOTE, description="Your own words; kept, and shown to others")]
 
@@ -81,47 +83,62 @@ def who(call: Call[NoQuery]) -> str:
     return identity_of(call.request).name
 
 
+def mine(call: Call[NoQuery], permission: Permission = Permission.ACKNOWLEDGE) -> Incident:
+    """The incident that the path names, to be changed: the role is asked for in every namespace that it concerns."""
+    return call.visible.must(permission, found(call))
+
+
+def shown(call: Call[NoQuery], after: Incident) -> IncidentShape:
+    """What became of it, as the speaker may see it."""
+    seen = call.visible.of(after)
+    if seen is None:
+        raise Problem(404, f"no such incident: {after.id}", call.request.url.path, "GET /v1/incidents lists them")
+    return shape_of(seen)
+
+
 def acknowledge(call: Call[NoQuery]) -> Changed:
     """POST /v1/incidents/{id}/acknowledge"""
-    return Changed(IncidentShape.of(desk_of(call).acknowledge(found(call), who(call), call.now_ns)))
+    return Changed(shown(call, desk_of(call).acknowledge(mine(call), who(call), call.now_ns)))
 
 
 def snooze(call: Call[NoQuery]) -> Changed:
     """POST /v1/incidents/{id}/snooze"""
     body: SnoozeBody = call.body
-    after = desk_of(call).snooze(found(call), who(call), body.until_ns, call.now_ns, body.note)
-    return Changed(IncidentShape.of(after))
+    after = desk_of(call).snooze(mine(call), who(call), body.until_ns, call.now_ns, body.note)
+    return Changed(shown(call, after))
 
 
 def resolve(call: Call[NoQuery]) -> Changed:
     """POST /v1/incidents/{id}/resolve"""
     body: NoteBody = call.body
-    return Changed(IncidentShape.of(desk_of(call).resolve(found(call), who(call), call.now_ns, body.note)))
+    return Changed(shown(call, desk_of(call).resolve(mine(call), who(call), call.now_ns, body.note)))
 
 
 def merge(call: Call[NoQuery]) -> BothChanged:
     """POST /v1/incidents/{id}/merge"""
     body: MergeBody = call.body
-    incident, into = found(call), call.store.incident(body.into)
-    if into is None:
+    incident, other = mine(call, Permission.ADMIN), call.visible.incident(body.into)
+    if other is None:
         raise Problem(
             404, f"no such incident: {body.into[:60]}", "`into` of the JSON body", "GET /v1/incidents lists them"
         )
+    into = call.visible.must(Permission.ADMIN, other)
     gone, kept = desk_of(call).merge(incident, into, who(call), call.now_ns, body.note)
-    return BothChanged(IncidentShape.of(gone), IncidentShape.of(kept))
+    return BothChanged(shown(call, gone), shown(call, kept))
 
 
 def split(call: Call[NoQuery]) -> BothChanged:
     """POST /v1/incidents/{id}/split"""
     body: SplitBody = call.body
-    stays, new = desk_of(call).split(found(call), body.findings, who(call), call.now_ns, body.note)
-    return BothChanged(IncidentShape.of(stays), IncidentShape.of(new))
+    incident = mine(call, Permission.ADMIN)
+    stays, new = desk_of(call).split(incident, body.findings, who(call), call.now_ns, body.note)
+    return BothChanged(shown(call, stays), shown(call, new))
 
 
 def feedback(call: Call[NoQuery]) -> Judged:
     """POST /v1/incidents/{id}/feedback"""
     body: FeedbackBody = call.body
-    kept = desk_of(call).judge(found(call), body.judgement, who(call), call.now_ns, body.note)
+    kept = desk_of(call).judge(mine(call), body.judgement, who(call), call.now_ns, body.note)
     return Judged(FeedbackShape.of(kept))
 
 
@@ -141,7 +158,16 @@ def _word(
 
     path = f"/v1/incidents/{{id}}/{name}"
     return operation(
-        "POST", path, speak, query=NoQuery, answer=answer, summary=summary, right=right, errors=(404, 409), body=body
+        "POST",
+        path,
+        speak,
+        query=NoQuery,
+        answer=answer,
+        summary=summary,
+        right=right,
+        errors=(404, 409),
+        body=body,
+        cut=True,
     )
 
 

@@ -21,7 +21,7 @@ from collectors.model import Origin
 from detectors.model import Incident, IncidentState
 
 ID_PREFIX = "INC-"
-_CANDIDATES = 5
+CANDIDATES = 5
 """How many incidents an ambiguous prefix names."""
 
 
@@ -169,24 +169,32 @@ def still_open(connection: Connection) -> list[Incident]:
 
 def by_prefix(connection: Connection, id_or_prefix: str) -> Incident | None:
     """By its id, or by a beginning of it that no other has, in any case and with or without `INC-`."""
+    return only_one(id_or_prefix, fitting(connection, id_or_prefix, CANDIDATES + 1))
+
+
+def fitting(connection: Connection, id_or_prefix: str, limit: int) -> list[Incident]:
+    """The one of this id, else all whose id begins so, by id; at most `limit`."""
     wanted = column_text(id_or_prefix)
     row = connection.execute(select(*_COLUMNS).where(INCIDENTS.c.id == wanted)).one_or_none()
     if row is not None:
-        return value_of(row)
+        return [value_of(row)]
     wanted = wanted.lower()
     if not wanted.removeprefix(ID_PREFIX.lower()):
-        return None
+        return []
     starts = [
         func.lower(func.substr(INCIDENTS.c.id, 1, len(start))) == start
         for start in (wanted, ID_PREFIX.lower() + wanted)
     ]
-    rows = connection.execute(
-        select(*_COLUMNS).where(or_(*starts)).order_by(INCIDENTS.c.id).limit(_CANDIDATES + 1)
-    ).all()
-    if len(rows) > 1:
-        names = ", ".join(row.id for row in rows[:_CANDIDATES]) + (", ..." if len(rows) > _CANDIDATES else "")
-        raise GiveUp(f"{id_or_prefix[:60]} is the beginning of more than one incident: {names}; give more of it")
-    return value_of(rows[0]) if rows else None
+    query = select(*_COLUMNS).where(or_(*starts)).order_by(INCIDENTS.c.id).limit(limit)
+    return [value_of(row) for row in connection.execute(query)]
+
+
+def only_one(asked: str, found: Sequence[Incident]) -> Incident | None:
+    """The only one that fits; GiveUp names the candidates where several do."""
+    if len(found) > 1:
+        names = ", ".join(one.id for one in found[:CANDIDATES]) + (", ..." if len(found) > CANDIDATES else "")
+        raise GiveUp(f"{asked[:60]} is the beginning of more than one incident: {names}; give more of it")
+    return found[0] if found else None
 
 
 def value_of(row: Row[*tuple[Any, ...]]) -> Incident:

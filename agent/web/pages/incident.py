@@ -4,21 +4,23 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from agent.access.cut import Seen
+from agent.access.visible import Visible
+from agent.access.visible_nodes import readable, readable_since_ns
+from agent.access.visible_story import story_of
 from agent.advisor.explain import Cause, explain
 from agent.api.as_live import as_live_of
-from agent.api.nearby import in_causal_order, nearby_events
 from agent.api.operation import now_ns_of
 from agent.api.prices import prices_of
 from agent.api.problem import Problem
 from agent.api.words import figure, where
-from agent.incidents.context import context_of
 from agent.incidents.cost import cost_of
 from agent.store.store import Store
 from agent.web.charts import charts_of
 from agent.web.peers import inventory_of, peers_of
-from agent.web.render import View, page
+from agent.web.render import View, page, visible_of
 from collectors.model import Event
-from detectors.model import Finding, Incident
+from detectors.model import Finding
 
 MOST_PLANS = 20
 
@@ -42,12 +44,12 @@ class Line:
     said: str
 
 
-def found(store: Store, wanted: str) -> Incident:
-    """The incident of a path; Problem 404 where there is none."""
-    incident = store.incident(wanted)
-    if incident is None:
+def found(visible: Visible, wanted: str) -> Seen:
+    """The incident of a path; Problem 404 where there is none, or none that may be read."""
+    seen = visible.incident(wanted)
+    if seen is None:
         raise Problem(404, f"no such incident: {wanted[:60]}", f"/incidents/{wanted[:60]}", "look on the first page")
-    return incident
+    return seen
 
 
 def reason_of(cause: Cause, findings: list[Finding]) -> Reason:
@@ -69,9 +71,10 @@ def incident_page(request: Request) -> View:
     store: Store = request.app.state.store
     now_ns = now_ns_of(request)
     store.wake(now_ns)
-    incident = found(store, request.path_params["id"])
-    findings = in_causal_order(incident, store.findings(incident.findings))
-    decisions = sorted(store.decisions(incident.id), key=lambda decision: -decision.decided_ns)
+    visible, spaces = visible_of(request), request.app.state.watches
+    seen = found(visible, request.path_params["id"])
+    incident, findings = seen.incident, seen.findings
+    decisions = sorted(visible.decisions(seen), key=lambda decision: -decision.decided_ns)
     named: list[tuple[Finding, str]] = [(finding, where(finding.names, finding.subject)) for finding in findings]
     explanation = explain(incident, findings, decisions)
     inventory = inventory_of(request, incident)
@@ -79,6 +82,8 @@ def incident_page(request: Request) -> View:
     until_ns = now_ns if live else incident.updated_ns
     price, currency = prices_of(request)
     peers = peers_of(inventory, incident.subject) if inventory is not None else []
+    story = story_of(visible, seen, until_ns)
+    plans = visible.plans(incident=incident.id, limit=MOST_PLANS)
     shows = {
         "title": f"{incident.id} {incident.title}",
         "incident": incident,
@@ -89,14 +94,25 @@ def incident_page(request: Request) -> View:
         "reasons": [reason_of(cause, findings) for cause in explanation.causes],
         "cost": cost_of(incident, findings, until_ns, price),
         "currency": currency,
-        "context": context_of(store, incident, until_ns),
-        "words": store.said(incident.id),
-        "plans": store.journal.listed(incident=incident.id, limit=MOST_PLANS),
-        "feedback": store.feedback(incident.id),
-        "charts": charts_of(store, incident, findings, peers, now_ns if live else None),
-        "events": [line_of(event, incident.since_ns) for event in nearby_events(store, incident, findings)],
+        "context": story.context,
+        "words": story.words,
+        "plans": plans.items,
+        "feedback": story.feedback,
+        "charts": charts_of(
+            store,
+            incident,
+            findings,
+            readable(visible, inventory, peers),
+            now_ns if live else None,
+            lambda subject: readable_since_ns(visible, spaces, subject),
+        ),
+        "events": [line_of(event, incident.since_ns) for event in story.events],
+        "seen": seen,
+        "story": story,
+        "plans_hidden": plans.hidden,
+        "limited": visible.limited,
     }
     return View("incident.html", shows)
 
 
-ROUTES = [page("/incidents/{id}", incident_page)]
+ROUTES = [page("/incidents/{id}", incident_page, cut=True)]

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from agent.access.visible_jobs import attempts_of
 from agent.api.prices import prices_of
 from agent.api.problem import Problem
 from agent.jobs.card import JobCard, cards_of
-from agent.store.store import Store
-from agent.web.render import View, page
+from agent.web.render import View, page, visible_of
 
 WIDTH = 1000.0
 QUESTIONS = (
@@ -53,9 +53,8 @@ def bar_of(card: JobCard) -> list[Part]:
 
 def job_page(request: Request) -> View:
     """GET /jobs/{name}"""
-    store: Store = request.app.state.store
     wanted = request.path_params["name"]
-    attempts = store.attempts_of(wanted)
+    attempts = attempts_of(visible_of(request), wanted)
     if not attempts:
         raise Problem(404, f"no such job: {wanted[:60]}", request.url.path, "/nodes lists those that are known")
     gpu_hour, currency = prices_of(request)
@@ -64,4 +63,4 @@ def job_page(request: Request) -> View:
     return View("job.html", {"title": f"{cards[0].name} - Watchstander", "jobs": shown, "name": cards[0].name})
 
 
-ROUTES = [page("/jobs/{name:path}", job_page)]
+ROUTES = [page("/jobs/{name:path}", job_page, cut=True)]

@@ -5,13 +5,16 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from agent.access.cut import Shown, shown
+from agent.access.visible_jobs import jobs as jobs_of
+from agent.access.visible_nodes import nodes as nodes_of
 from agent.api.as_live import as_live_of
 from agent.api.contradictions import contradictions_in
 from agent.api.operation import now_ns_of
 from agent.store.rows import NodeSeen
 from agent.store.store import Store
 from agent.web.pages.overview import RANK, SILENT_NS
-from agent.web.render import View, page
+from agent.web.render import View, page, visible_of
 from collectors.model import Origin
 from detectors.model import Finding, Severity
 
@@ -74,16 +77,21 @@ def nodes_page(request: Request) -> View:
     store: Store = request.app.state.store
     now_ns = now_ns_of(request)
     by_node: dict[tuple[str, str, Origin], list[Finding]] = defaultdict(list)
+    visible, spaces = visible_of(request), request.app.state.watches
     for finding in store.open_findings():
+        if visible.limited and shown(visible.sight, finding) is Shown.HIDDEN:
+            continue
         by_node[finding.subject.cluster, finding.names.get("node", ""), finding.origin].append(finding)
     as_live = as_live_of(request)
+    mine, hidden = nodes_of(visible, spaces)
     rows = [
         row_of(node, by_node[node.cluster, node.name, node.origin], now_ns if node.origin in as_live else None)
-        for node in store.nodes()
+        for node in mine
     ]
     rows.sort(key=lambda row: (3 if row.worst is None else RANK[row.worst], not row.silent, row.node.name))
-    jobs = sorted(store.jobs(), key=lambda job: -job.last_seen_ns)
-    against = contradictions_in(request.app.state.watches)
+    listed, jobs_hidden = jobs_of(visible, None)
+    jobs = sorted((job for job, _ in listed), key=lambda job: -job.last_seen_ns)
+    against, against_hidden = contradictions_in(spaces, visible)
     shows = {
         "against": against[:MOST_AGAINST],
         "more_against": max(0, len(against) - MOST_AGAINST),
@@ -91,8 +99,11 @@ def nodes_page(request: Request) -> View:
         "rows": rows[:MOST_NODES],
         "more": max(0, len(rows) - MOST_NODES),
         "jobs": jobs[:MOST_JOBS],
+        "hidden": hidden,
+        "jobs_hidden": jobs_hidden,
+        "against_hidden": against_hidden,
     }
     return View("nodes.html", shows)
 
 
-ROUTES = [page("/nodes", nodes_page)]
+ROUTES = [page("/nodes", nodes_page, cut=True)]

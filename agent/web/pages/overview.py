@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from agent.access.cut import Seen
+from agent.access.visible import Visible
 from agent.advisor.explain import explain
 from agent.api.as_live import as_live_of
-from agent.api.nearby import in_causal_order
 from agent.api.operation import now_ns_of
 from agent.api.words import where
 from agent.store.store import Store
-from agent.web.render import View, page
+from agent.web.render import View, page, visible_of
 from collectors.model import Origin
 from detectors.model import Finding, Incident, IncidentState, Severity
 from policies.model import Decision
@@ -32,6 +33,8 @@ class Card:
     cause: str
     decision: Decision | None
     findings: list[Finding]
+    hidden: int
+    """Findings of it that may not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +48,15 @@ class Fleet:
     """When the newest word of any live node came."""
 
 
-def card_of(store: Store, incident: Incident) -> Card:
-    """All that a card shows."""
-    findings = in_causal_order(incident, store.findings(incident.findings))
-    decisions = sorted(store.decisions(incident.id), key=lambda decision: decision.decided_ns)
+def card_of(visible: Visible, incident: Incident) -> Card:
+    """All that a card shows of an incident that was listed."""
+    seen = visible.by_id(incident.id) or Seen(incident, [])
+    incident, findings = seen.incident, seen.findings
+    decisions = sorted(visible.decisions(seen), key=lambda decision: decision.decided_ns)
     explanation = explain(incident, findings, decisions)
     cause = explanation.causes[0].text if explanation.causes else explanation.summary
     newest = decisions[-1] if decisions else None
-    return Card(incident, where(incident.names, incident.subject), cause, newest, findings)
+    return Card(incident, where(incident.names, incident.subject), cause, newest, findings, seen.hidden)
 
 
 def fleet_of(store: Store, now_ns: int, as_live: frozenset[Origin]) -> Fleet:
@@ -70,22 +74,26 @@ def overview(request: Request) -> View:
     """GET /"""
     store: Store = request.app.state.store
     store.wake(now_ns_of(request))
-    as_live = as_live_of(request)
-    found = store.incidents(states=UNRESOLVED, limit=500)
-    ordered = sorted(found, key=lambda incident: (RANK[incident.severity], -incident.since_ns))
+    visible, as_live = visible_of(request), as_live_of(request)
+    found = visible.incidents(states=UNRESOLVED, limit=500)
+    ordered = sorted(
+        (seen.incident for seen in found.items), key=lambda incident: (RANK[incident.severity], -incident.since_ns)
+    )
     live = [incident for incident in ordered if incident.origin in as_live]
     rest = [incident for incident in ordered if incident.origin not in as_live]
-    past = store.incidents(states=(IncidentState.RESOLVED,), limit=MOST_PAST)
+    past = visible.incidents(states=(IncidentState.RESOLVED,), limit=MOST_PAST)
     shows = {
         "title": f"({len(live)}) Watchstander" if live else "Watchstander",
-        "cards": [card_of(store, incident) for incident in live[:MOST_CARDS]],
+        "cards": [card_of(visible, incident) for incident in live[:MOST_CARDS]],
         "more": max(0, len(live) - MOST_CARDS),
-        "other_cards": [card_of(store, incident) for incident in rest[:MOST_CARDS]],
-        "past": [(incident, where(incident.names, incident.subject)) for incident in past],
+        "other_cards": [card_of(visible, incident) for incident in rest[:MOST_CARDS]],
+        "past": [(seen.incident, where(seen.incident.names, seen.incident.subject)) for seen in past.items],
+        "hidden": found.hidden,
+        "past_hidden": past.hidden,
         "counts": {severity: sum(i.severity is severity for i in live) for severity in RANK},
         "fleet": fleet_of(store, now_ns_of(request), as_live),
     }
     return View("overview.html", shows)
 
 
-ROUTES = [page("/", overview)]
+ROUTES = [page("/", overview, cut=True)]

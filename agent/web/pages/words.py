@@ -8,12 +8,14 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from agent.access.authorise import Permission
 from agent.access.guard import identity_of, requires
+from agent.access.sight import OutOfReach
 from agent.api.operation import now_ns_of
 from agent.api.problem import Problem, problem_of
 from agent.incidents.desk import Conflict, Desk
 from agent.store.rows import Judgement
-from agent.web.render import View, respond
+from agent.web.render import View, respond, visible_of
 from collectors.errors import GiveUp, WatchError
 from detectors.model import Incident
 
@@ -53,10 +55,11 @@ def _split(desk: Desk, incident: Incident, who: str, now_ns: int, form: Form) ->
 def _merge(request: Request) -> Speak:
     def speak(desk: Desk, incident: Incident, who: str, now_ns: int, form: Form) -> object:
         wanted = _one(form, "into").strip()
-        into = request.app.state.store.incident(wanted)
+        visible = visible_of(request)
+        into = visible.incident(wanted)
         if into is None:
             raise GiveUp(f"no such incident: {wanted[:60]}")
-        return desk.merge(incident, into, who, now_ns, _one(form, "note"))
+        return desk.merge(incident, visible.must(Permission.ADMIN, into), who, now_ns, _one(form, "note"))
 
     return speak
 
@@ -66,27 +69,31 @@ def _acknowledge(desk: Desk, incident: Incident, who: str, now_ns: int, form: Fo
 
 
 def _route(word: str, right: str, speak_of: Callable[[Request], Speak]) -> Route:
-    @requires(right)
+    @requires(right, cut=True)
     async def endpoint(request: Request) -> Response:
         body = await request.body()
         if len(body) > MOST_BYTES:
             return _trouble(request, Problem(413, "the form is too large", request.url.path, "write less"))
-        return await run_in_threadpool(_answer, request, body, speak_of(request))
+        return await run_in_threadpool(_answer, request, body, speak_of(request), Permission(right))
 
     return Route(f"/incidents/{{id}}/{word}", endpoint, methods=["POST"], name=f"word {word}")
 
 
-def _answer(request: Request, body: bytes, speak: Speak) -> Response:
+def _answer(request: Request, body: bytes, speak: Speak, permission: Permission) -> Response:
     store = request.app.state.store
     try:
         form = parse_qs(body.decode("utf-8", "replace"), max_num_fields=MOST_FIELDS)
-        incident = store.incident(request.path_params["id"])
-        if incident is None:
+        visible = visible_of(request)
+        seen = visible.incident(request.path_params["id"])
+        if seen is None:
             return RedirectResponse("/", status_code=303)
+        incident = visible.must(permission, seen)
         desk = Desk(store, request.app.state.watches)
         speak(desk, incident, identity_of(request).name, now_ns_of(request), form)
     except ValueError:
         return _trouble(request, Problem(400, "the form has too many fields", request.url.path, "load the page again"))
+    except OutOfReach as error:
+        return _trouble(request, problem_of(error, request.url.path))
     except Conflict as error:
         return _trouble(request, Problem(409, str(error), request.url.path, "load the incident's page again"))
     except GiveUp as error:
