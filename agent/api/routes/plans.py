@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.access.authorise import Permission
+from agent.access.cut import WITHHELD
 from agent.access.guard import identity_of
 from agent.access.visible import Visible, targets
 from agent.actions.actions import Actions
@@ -164,7 +165,7 @@ def state(call: Call[NoQuery]) -> ActionsState:
     actions = actions_of(call)
     pause = actions.journal.paused()
     why_not = actions.lead.leader()
-    return ActionsState(
+    told = ActionsState(
         acts=actions.acts,
         leads=not why_not,
         generation=actions.lead.generation() or 0,
@@ -174,6 +175,16 @@ def state(call: Call[NoQuery]) -> ActionsState:
         reason=pause.reason if pause else "",
         paused_ns=pause.time_ns if pause else 0,
         problems=actions.problems(),
+    )
+    if not call.visible.limited:
+        return told
+    # people's words and what keeps plans back name nodes and pods of anybody
+    return msgspec.structs.replace(
+        told,
+        why_not=WITHHELD if told.why_not else "",
+        paused_by=WITHHELD if told.paused else "",
+        reason=WITHHELD if told.paused else "",
+        problems=[WITHHELD for _ in told.problems],
     )
 
 
@@ -262,6 +273,7 @@ ROUTES = [
         answer=ActionsState,
         summary="Whether anything can act now: who leads, and whether all actions are paused",
         right="read",
+        cut=True,
     ),
     _word("/v1/actions/pause", pause, ActionsState, "Nothing acts until `resume`; audited", "admin", PauseBody),
     _word("/v1/actions/resume", resume, ActionsState, "Actions go on; audited", "admin", NoteBody),

@@ -12,6 +12,7 @@ from agent.api.cloudevents import cloud_event
 from agent.api.words import audit_line, plain, utc
 from agent.cli.client import AgentClient, add_agent_arguments, connect
 from agent.cli.exit_codes import OK, SAID_NO
+from agent.cli.hidden import tell
 from agent.store.chain import FirstBroken
 from collectors.errors import GiveUp
 from policies.model import AuditEntry
@@ -121,12 +122,15 @@ def _export(args: argparse.Namespace) -> int:
 
 def _pages(client: AgentClient, after: int) -> Iterator[dict[str, Any]]:
     """A page at a time: however long the log is, it never lies in memory."""
+    hidden = 0
     while True:
-        entries = client.get("/v1/audit", {"after": after, "limit": PAGE, "order": "oldest"})["entries"]
-        if not entries:
+        page = client.get("/v1/audit", {"after": after, "limit": PAGE, "order": "oldest"})
+        hidden += page["hidden"]
+        yield from page["entries"]
+        if page["looked_to"] <= after:
+            tell(hidden, "entries")
             return
-        yield from entries
-        after = entries[-1]["sequence"]
+        after = page["looked_to"]
 
 
 def _list(args: argparse.Namespace) -> int:
@@ -134,9 +138,11 @@ def _list(args: argparse.Namespace) -> int:
     if args.json:
         sys.stdout.write(body.decode() + "\n")
         return OK
-    entries = msgspec.json.decode(body)["entries"]
+    page = msgspec.json.decode(body)
+    entries = page["entries"]
+    tell(page["hidden"], "entries")
     if not entries:
-        print("The audit log is empty.")
+        print("No entry that you may read." if page["hidden"] else "The audit log is empty.")
         return OK
     from agent.cli.tables import print_table
 

@@ -69,6 +69,9 @@ def print_incident(detail: dict[str, Any], now_ns: int) -> None:
     left_out = incident["left_out"]
     if left_out:
         page.line(f"and {left_out:,} more", indent=2)
+    hidden = [f"{count:,} {name}" for name, count in detail["hidden"].items() if count]
+    if hidden:
+        page.line(f"and, of it, more that you may not read: {', '.join(hidden)}", indent=2)
     page.heading("Decisions")
     for decision in detail["decisions"]:
         _print_decision(page, decision)

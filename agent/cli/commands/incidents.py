@@ -10,6 +10,7 @@ import msgspec
 from agent.api.words import ago, duration, plain, utc, where
 from agent.cli.client import AgentClient, add_agent_arguments, connect
 from agent.cli.exit_codes import OK, SAID_NO
+from agent.cli.hidden import tell
 from collectors.model import Subject, SubjectKind
 
 HELP = "list incidents: what is wrong, where, since when"
@@ -17,7 +18,7 @@ EPILOG = """\
 examples:
   watchstander incidents                     what is not resolved
   watchstander incidents --all --limit 20    the newest twenty, resolved ones too
-  watchstander incidents --json              for programs: {"incidents": [...], "next_before": ...}
+  watchstander incidents --json              for programs: {"incidents": [...], "next_before": ..., "hidden": ...}
   watchstander incidents --check             exit code 1 while an incident is open
 """
 UNRESOLVED = ["open", "acknowledged", "snoozed", "mitigated"]
@@ -48,17 +49,22 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         sys.stdout.write(body.decode() + "\n")
     elif not page["incidents"]:
-        print("No incidents." if args.all else quiet(client, args.cluster, time.time_ns()))
+        print("No incidents." if args.all else quiet(client, args.cluster, time.time_ns(), page["hidden"]))
     else:
         print_incidents(page["incidents"], time.time_ns())
         if page["next_before"] is not None:
             print(f"(the newest {len(page['incidents'])}; --limit shows more)", file=sys.stderr)
+    if not args.json:
+        tell(page["hidden"], "incidents")
     return SAID_NO if args.check and page["incidents"] else OK
 
 
-def quiet(client: AgentClient, cluster: str | None, now_ns: int) -> str:
-    """What no open incident means: well, or not known."""
-    nodes = client.get("/v1/nodes", {"cluster": cluster})["nodes"]
+def quiet(client: AgentClient, cluster: str | None, now_ns: int, hidden: int = 0) -> str:
+    """What no open incident means: well, or not known. `hidden`: incidents that may not be read."""
+    told = client.get("/v1/nodes", {"cluster": cluster})
+    nodes = told["nodes"]
+    if hidden or (told["hidden"] and not nodes):
+        return "No open incident that you may read."
     # on a test cluster nothing is live, and the fleet that plays there is what is watched
     for origin in ("live", "test"):
         heard = [node["last_seen_ns"] for node in nodes if node["origin"] == origin]

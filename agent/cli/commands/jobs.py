@@ -9,6 +9,7 @@ import msgspec
 from agent.api.words import ago
 from agent.cli.client import add_agent_arguments, connect
 from agent.cli.exit_codes import OK
+from agent.cli.hidden import tell
 
 HELP = "list training jobs, their last step, goodput, and when each was last heard of"
 
@@ -27,9 +28,11 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         sys.stdout.write(body.decode() + "\n")
         return OK
-    jobs = sorted(msgspec.json.decode(body)["jobs"], key=lambda job: (-job["last_seen_ns"], job["name"]))
+    told = msgspec.json.decode(body)
+    tell(told["hidden"], "jobs")
+    jobs = sorted(told["jobs"], key=lambda job: (-job["last_seen_ns"], job["name"]))
     if not jobs:
-        print("No training job has been seen yet.")
+        print("No training job that you may read." if told["hidden"] else "No training job has been seen yet.")
         return OK
     from agent.cli.tables import print_table
 

@@ -10,6 +10,7 @@ import msgspec
 from agent.api.words import ago, plain, utc
 from agent.cli.client import add_agent_arguments, connect
 from agent.cli.exit_codes import OK
+from agent.cli.hidden import tell
 
 HELP = "list nodes, their GPUs, when each was last heard of, and where sources disagree about them"
 
@@ -29,9 +30,11 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(body.decode() + "\n")
         return OK
     told = msgspec.json.decode(body)
+    tell(told["hidden"], "nodes")
+    tell(told["contradictions_hidden"], "disagreements of sources")
     nodes = sorted(told["nodes"], key=lambda node: (node["last_seen_ns"], node["name"]))
     if not nodes:
-        print("No collector has sent anything yet.")
+        print("No node that you may read." if told["hidden"] else "No collector has sent anything yet.")
         return OK
     from agent.cli.tables import print_table
 

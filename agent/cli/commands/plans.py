@@ -10,6 +10,7 @@ from agent.api.words import ago
 from agent.cli.card import blast_words
 from agent.cli.client import add_agent_arguments, connect
 from agent.cli.exit_codes import OK
+from agent.cli.hidden import tell
 from policies.journal import OVER, PlanState
 
 HELP = "list plans: what waits for a person, what is under way, what is done"
@@ -34,7 +35,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         sys.stdout.write(body.decode() + "\n")
         return OK
-    plans = msgspec.json.decode(body)["plans"]
+    told = msgspec.json.decode(body)
+    plans = told["plans"]
+    tell(told["hidden"], "plans")
     now_ns = time.time_ns()
     state = client.get("/v1/actions")
     if state["paused"]:
