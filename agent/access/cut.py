@@ -92,6 +92,11 @@ class Seen:
         return self.full or self.incident
 
     @property
+    def root_hidden(self) -> bool:
+        """Whether the probable root is among what may not be read."""
+        return not self.whole and not self.incident.root
+
+    @property
     def subjects(self) -> frozenset[Subject]:
         """What may be named: subjects of the findings that are shown, and what those relate to."""
         return frozenset(s for finding in self.findings for s in (finding.subject, *finding.related))
@@ -104,7 +109,8 @@ def cut_incident(sight: Sight, incident: Incident, findings: Sequence[Finding]) 
     if not sight.touches(incident.namespaces):
         return None
     every = {finding.id: shown(sight, finding) for finding in findings}
-    if sight.whole(incident.namespaces) and all(every.get(id_) is Shown.WHOLE for id_ in incident.findings):
+    listed = incident.findings  # none where they have gone to another: then nothing tells what its title names
+    if listed and sight.whole(incident.namespaces) and all(every.get(id_) is Shown.WHOLE for id_ in listed):
         return Seen(incident, list(findings))
     left = [cut for finding in findings if (cut := cut_finding(sight, finding)) is not None]
     withheld = {f.id: len(f.evidence) for f in findings if every[f.id] is Shown.OUTLINE and f.evidence}
@@ -134,7 +140,7 @@ def _outline(sight: Sight, incident: Incident, left: Sequence[Finding]) -> Incid
     first = left[0]
     return replace(
         incident,
-        root=first.id,
+        root=first.id if first.id == incident.root else "",
         kind=first.kind,
         subject=first.subject,
         names=dict(first.names),

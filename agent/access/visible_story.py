@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from agent.access.cut import Seen
 from agent.access.visible import Visible
+from agent.advisor.explain import Explanation, explain
 from agent.api.nearby import nearby_events
 from agent.incidents.context import Context, context_of, ended
 from agent.incidents.namespaces import of_event
@@ -50,6 +51,13 @@ def story_of(visible: Visible, seen: Seen, now_ns: int) -> Story:
         cut,
         len(context.similar) - len(cut.similar),
     )
+
+
+def explanation_of(visible: Visible, seen: Seen) -> Explanation:
+    """What an incident may be, by what may be read of it; nothing is made up where the probable root is hidden."""
+    if seen.root_hidden:
+        return Explanation(f"{seen.incident.title}. The probable cause is not among what you may read.", (), (), ())
+    return explain(seen.incident, seen.findings, visible.decisions(seen))
 
 
 def events_of(visible: Visible, seen: Seen) -> tuple[list[Event], int]:

@@ -6,8 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.access.cut import Seen
-from agent.access.visible_story import story_of
-from agent.advisor.explain import explain
+from agent.access.visible_story import explanation_of, story_of
 from agent.api.as_live import as_live_of
 from agent.api.explanation import ExplanationShape
 from agent.api.incident_shapes import ContextShape, CostShape, FeedbackShape, HiddenShape, WordShape
@@ -115,7 +114,7 @@ def one_incident(call: Call[NoQuery]) -> IncidentDetail:
 def explanation(call: Call[NoQuery]) -> ExplanationShape:
     """GET /v1/incidents/{id}/explanation"""
     seen = found(call)
-    explained = explain(seen.incident, seen.findings, call.visible.decisions(seen))
+    explained = explanation_of(call.visible, seen)
     return ExplanationShape.of(seen.incident.id, explained, seen.findings, seen.hidden)
 
 

@@ -7,8 +7,8 @@ from starlette.requests import Request
 from agent.access.cut import Seen
 from agent.access.visible import Visible
 from agent.access.visible_nodes import readable, readable_since_ns
-from agent.access.visible_story import story_of
-from agent.advisor.explain import Cause, explain
+from agent.access.visible_story import explanation_of, story_of
+from agent.advisor.explain import Cause
 from agent.api.as_live import as_live_of
 from agent.api.operation import now_ns_of
 from agent.api.prices import prices_of
@@ -76,7 +76,7 @@ def incident_page(request: Request) -> View:
     incident, findings = seen.incident, seen.findings
     decisions = sorted(visible.decisions(seen), key=lambda decision: -decision.decided_ns)
     named: list[tuple[Finding, str]] = [(finding, where(finding.names, finding.subject)) for finding in findings]
-    explanation = explain(incident, findings, decisions)
+    explanation = explanation_of(visible, seen)
     inventory = inventory_of(request, incident)
     live = incident.origin in as_live_of(request)
     until_ns = now_ns if live else incident.updated_ns

@@ -6,7 +6,7 @@ from starlette.requests import Request
 
 from agent.access.cut import Seen
 from agent.access.visible import Visible
-from agent.advisor.explain import explain
+from agent.access.visible_story import explanation_of
 from agent.api.as_live import as_live_of
 from agent.api.operation import now_ns_of
 from agent.api.words import where
@@ -53,7 +53,7 @@ def card_of(visible: Visible, incident: Incident) -> Card:
     seen = visible.by_id(incident.id) or Seen(incident, [])
     incident, findings = seen.incident, seen.findings
     decisions = sorted(visible.decisions(seen), key=lambda decision: decision.decided_ns)
-    explanation = explain(incident, findings, decisions)
+    explanation = explanation_of(visible, seen)
     cause = explanation.causes[0].text if explanation.causes else explanation.summary
     newest = decisions[-1] if decisions else None
     return Card(incident, where(incident.names, incident.subject), cause, newest, findings, seen.hidden)

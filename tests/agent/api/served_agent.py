@@ -4,7 +4,7 @@ import http.client
 import socket
 import threading
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,23 +99,31 @@ def running_watch() -> Spaces:
 
 
 @contextmanager
-def served(folder: Path, *, story: bool = True) -> Iterator[ServedAgent]:
-    """An agent's API and pages, at the time NOW of the story."""
+def served(
+    folder: Path,
+    *,
+    story: bool = True,
+    telling: Callable[[Store], None] = tell,
+    watches: Callable[[], Spaces] = running_watch,
+    more: Sequence[tuple[str, Identity]] = (),
+) -> Iterator[ServedAgent]:
+    """An agent's API and pages, at the time NOW of the story. `more`: tokens and their identities."""
     store = open_store(f"sqlite:///{folder / 'store.sqlite'}")
     if story:
-        tell(store)
+        telling(store)
     admin = Identity("admin", (Role.ADMIN,))
     tokens = [
         (ADMIN_TOKEN, admin),
         (READER_TOKEN, Identity("night-shift", (Role.READ,))),
         (INGEST_TOKEN, Identity("collector", (Role.INGEST,))),
+        *more,
     ]
     sessions = Sessions(lambda: NOW)
     session = sessions.redeem(sessions.make_code(admin))
     assert session is not None
     access = Access(TokenTable(tokens), sessions, FailedAttempts(lambda: NOW, 10_000), HostList())
     # What these routes do not look at, the settings, is left out; the watch that runs is of another cluster.
-    spaces = running_watch()
+    spaces = watches()
     settings = Settings(actions=ActionsSettings(approve_without_kubernetes=True))
     actions = Actions(settings, store, spaces, lambda: NOW)
     app = build_app(cast("Any", None), store, spaces, access, lambda: NOW, actions=actions)
