@@ -6,7 +6,6 @@ What is held by somebody of whom no namespace is known belongs to UNKNOWN as wel
 in a namespace.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 UNKNOWN = ""
 """No namespace of Kubernetes is called so."""
 MOST_REMEMBERED = 100_000
-"""Jobs and pods whose namespace is kept; those longest unheard of are forgotten first, and are of unknown ones then."""
+"""Jobs and pods whose namespace is kept; the oldest are forgotten first, and are of unknown ones then."""
 SLACK_NS = 120 * 1_000_000_000
 """A card's first word may come so much later than what it is about: the first looks of a collector, a restart."""
 HOLDER_KEYS = ("namespace", "pods", "pod_uid", "job")
@@ -51,7 +50,9 @@ class Belonging:
     """What is remembered of jobs and pods, also once they hold no card any more."""
 
     most: int = MOST_REMEMBERED
-    _of: OrderedDict[Subject, frozenset[str]] = field(default_factory=OrderedDict)
+    _of: dict[Subject, frozenset[str]] = field(default_factory=dict)
+    _sets: dict[frozenset[str], frozenset[str]] = field(default_factory=dict)
+    """Each set once: a namespace has thousands of pods."""
     _pods_on: dict[Subject, dict[Subject, None]] = field(default_factory=dict)
     """Pods by the node that they run on."""
     _home: dict[Subject, Subject] = field(default_factory=dict)
@@ -85,13 +86,13 @@ class Belonging:
         self._place(pod, None)
 
     def _add(self, subject: Subject, said: frozenset[str]) -> None:
-        known = self._of.get(subject, frozenset()) | said
-        if not known:
+        held = self._of.get(subject, frozenset())
+        if said <= held:
             return
-        self._of[subject] = known
-        self._of.move_to_end(subject)
+        known = held | said
+        self._of[subject] = self._sets.setdefault(known, known)
         while len(self._of) > self.most:
-            self._of.popitem(last=False)
+            del self._of[next(iter(self._of))]
 
     def _place(self, pod: Subject, node: Subject | None) -> None:
         before = self._home.pop(pod, None)

@@ -8,7 +8,8 @@ from urllib.parse import quote
 import msgspec
 import pytest
 from api_story import NOW
-from served_agent import ADMIN_TOKEN, READER_TOKEN, Answer, ServedAgent, served
+from served_agent import ADMIN_TOKEN, READER_TOKEN, Answer, ServedAgent
+from tenants_served import ADMIN_OF_OURS, BODIES, BOTH, ODD, READER, tenants_served
 from tenants_story import (
     EMPTIED,
     GPU,
@@ -32,42 +33,13 @@ from tenants_story import (
     THEIR_INCIDENT,
     THEIR_JOB,
     THEIR_PLAN,
-    THEIRS,
-    tell_tenants,
-    tenants_watch,
 )
 
-from agent.access.authorise import Identity, Role
 from agent.access.guard import PUBLIC, is_cut, right_of
 from agent.server import doors
 from agent.server.app import discovered_routes
 
 pytestmark = pytest.mark.slow
-
-READER, ADMIN_OF_OURS, BOTH = "r" * 40, "s" * 40, "t" * 40
-ODD = {
-    "none": (),
-    "nothing": ("",),
-    "joined": (f"{OURS},{THEIRS}",),
-    "star": ("*",),
-    "upper": (OURS.upper(),),
-    "newline": (f"{OURS}\n",),
-    "percent": ("%",),
-}
-IDENTITIES = [
-    (READER, Identity("reader", (Role.READ,), namespaces=(OURS,))),
-    (ADMIN_OF_OURS, Identity("admin-of-ours", (Role.ADMIN,), namespaces=(OURS,))),
-    (
-        BOTH,
-        Identity(
-            "both",
-            (Role.READ, Role.ACKNOWLEDGE, Role.APPROVE),
-            namespaces=(OURS, THEIRS),
-            by_namespace=((OURS, (Role.APPROVE,)), (THEIRS, (Role.READ,))),
-        ),
-    ),
-    *((f"odd-{name}".ljust(40, "x"), Identity(name, (Role.ADMIN,), namespaces=names)) for name, names in ODD.items()),
-]
 
 CUT, REFUSED, OPEN = "cut", "refused", "public"
 DECIDED = {
@@ -129,26 +101,19 @@ INCIDENT_IDS = [*(one.id for one in INCIDENTS), "INC-MIXED", "INC-ZEBRA", "INC",
 PLAN_IDS = [*(plan.id for plan in PLANS), *(one.id for one in INCIDENTS), "PLN-", "PLN-NOBODY", "P"]
 JOB_IDS = ["train", "train-2", "train-3", JOB.id, THEIR_JOB.id, f"secret-{MARK}", f"unknown-{MARK}", "nobody"]
 SUBJECTS = [str(one) for one in (GPU, THEIR_GPU, JOB, NODE)]
-BODIES = {
-    "snooze": {"until_ns": NOW + 10**12, "note": "mine"},
-    "feedback": {"judgement": "true"},
-    "merge": {"into": OUR_INCIDENT.id},
-    "split": {"findings": [SLOW.id]},
-    "approve": {"digest": THEIR_PLAN.digest},
-}
 
 
 @pytest.fixture(scope="module")
 def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedAgent]:
     folder = tmp_path_factory.mktemp("tenants")
-    with served(folder, telling=tell_tenants, watches=tenants_watch, more=IDENTITIES) as agent:
+    with tenants_served(folder) as agent:
         yield agent
 
 
 @pytest.fixture
 def own_agent(tmp_path: Path) -> Iterator[ServedAgent]:
     """One that nobody else asks."""
-    with served(tmp_path, telling=tell_tenants, watches=tenants_watch, more=IDENTITIES) as agent:
+    with tenants_served(tmp_path) as agent:
         yield agent
 
 
@@ -405,61 +370,6 @@ def test_a_card_shows_the_fault_of_its_own_incident_and_of_anothers_only_that_th
         ("not shown: it may name what you may not read", ""),
     ]
     assert [card["fault"]["incident"] for card in cards["train-2"] + cards["train-3"]] == [LED_BY_THEM.id, ""]
-
-
-WORDS = ["acknowledge", "snooze", "feedback", "resolve"]
-
-
-@pytest.mark.parametrize("word", WORDS)
-@pytest.mark.parametrize(
-    ("token", "incident", "status"),
-    [
-        (ADMIN_OF_OURS, OUR_INCIDENT, 200),
-        (ADMIN_OF_OURS, MIXED, 403),
-        (ADMIN_OF_OURS, THEIR_INCIDENT, 404),
-        (READER, OUR_INCIDENT, 403),
-        (BOTH, OUR_INCIDENT, 200),
-        (BOTH, MIXED, 403),
-        (BOTH, THEIR_INCIDENT, 403),
-    ],
-    ids=["own", "mixed", "hidden", "reader", "both-own", "both-mixed", "both-where-it-only-reads"],
-)
-def test_a_word_needs_the_role_in_every_namespace_of_the_incident(
-    own_agent: ServedAgent, word: str, token: str, incident: object, status: int
-) -> None:
-    body = msgspec.json.encode(BODIES.get(word, {}))
-    url = f"/v1/incidents/{incident.id}/{word}"  # type: ignore[attr-defined]  # an Incident
-
-    assert own_agent.ask("POST", url, token, body).status == status
-
-
-def test_merging_needs_the_role_in_the_namespaces_of_both(own_agent: ServedAgent) -> None:
-    def merge(one: str, into: str) -> tuple[int, str]:
-        answer = own_agent.ask("POST", f"/v1/incidents/{one}/merge", ADMIN_OF_OURS, msgspec.json.encode({"into": into}))
-        return answer.status, answer.json["error"]["what"] if answer.status >= 400 else ""
-
-    refused = (
-        "admin-of-ours may not admin INC-MIXEDAAA: it concerns more than the namespaces in which you hold that role"
-    )
-    assert merge(OUR_INCIDENT.id, MIXED.id) == (403, refused)
-    assert merge(MIXED.id, OUR_INCIDENT.id) == (403, refused)
-    assert merge(OUR_INCIDENT.id, THEIR_INCIDENT.id) == (404, f"no such incident: {THEIR_INCIDENT.id}")
-    assert merge(OUR_INCIDENT.id, "INC-OURSHOST") == (200, "")
-
-
-@pytest.mark.parametrize(
-    ("plan", "status"),
-    [(OUR_PLAN, 200), (NODE_PLAN, 404), (MIXED_PLAN, 404), (THEIR_PLAN, 404)],
-    ids=["own-job", "a-node-too", "of-a-mixed-incident", "anothers"],
-)
-@pytest.mark.parametrize("word", ["approve", "reject"])
-def test_a_plan_is_approved_by_who_holds_the_role_where_it_acts(
-    own_agent: ServedAgent, plan: object, status: int, word: str
-) -> None:
-    digest = {"digest": plan.digest} if word == "approve" else {}  # type: ignore[attr-defined]  # a Plan
-    url = f"/v1/plans/{plan.id}/{word}"  # type: ignore[attr-defined]
-
-    assert own_agent.ask("POST", url, ADMIN_OF_OURS, msgspec.json.encode(digest)).status == status
 
 
 def test_who_reads_two_namespaces_sees_what_concerns_both(agent: ServedAgent) -> None:
