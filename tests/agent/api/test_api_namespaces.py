@@ -158,7 +158,8 @@ def addresses(path: str) -> list[tuple[str, str]]:
 def said_beside(answer: Answer, asked: str) -> str:
     """An answer's words in lower case, without those that its asker brought along."""
     text = (answer.body.decode("utf-8", "replace") + str(answer.headers)).lower()
-    for named in {asked, asked.rpartition("/")[2], quote(asked, safe=""), quote(asked)} - {""}:
+    asked_for = {asked, quote(asked, safe=""), quote(asked), asked.removeprefix("prod-eu/gpu/")} - {""}
+    for named in sorted(asked_for, key=len, reverse=True):
         text = text.replace(named.lower(), "")
     return text
 
