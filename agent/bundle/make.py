@@ -12,13 +12,13 @@ from agent.api.shapes import DecisionShape, EventShape, FindingShape, IncidentSh
 from agent.bundle import logged
 from agent.bundle.names import Names
 from agent.bundle.reach import ALL_NODES, NS, Involved, Span, involved, span_of
-from agent.bundle.rewrite import NAMES_IN, Rewriter, note_batch, note_facts, note_names, note_subjects
+from agent.bundle.rewrite import NAMES_IN, Rewriter, note_batch, note_facts, note_names, note_namespaces, note_subjects
 from agent.bundle.stored import MOST_EVENTS as STORED_EVENTS
 from agent.bundle.stored import rebuilt
 from agent.ingest.log import IngestLog
 from agent.inventory_csv import TOPOLOGY, written
 from agent.store.store import Store
-from collectors.model import Batch, Origin, Subject, SubjectFacts, SubjectKind
+from collectors.model import Batch, Event, Origin, Subject, SubjectFacts, SubjectKind
 from collectors.recording.batches import FILE, MAGIC, META, record
 from collectors.recording.bundle import EVENTS, FORMAT, INCIDENT, INVENTORY_CSV, INVENTORY_JSON, VERSION
 from collectors.wire import encode
@@ -117,7 +117,7 @@ def gather(asked: Asked, store: Store, log: IngestLog | None, inventory: Invento
 
 def write(target: IO[bytes], asked: Asked, found: Gathered, store: Store) -> dict[str, Any]:
     """Write the archive; what stands in its `meta.json`."""
-    rewriter = Rewriter(_names(asked, found) if asked.rename else None)
+    rewriter = Rewriter(_names(asked, found, store) if asked.rename else None)
     counted, first_ns = 0, 0
     with zipfile.ZipFile(target, "w", allowZip64=False) as archive:
         with archive.open(_member(FILE, zipfile.ZIP_STORED), "w") as out:
@@ -239,8 +239,12 @@ def _as_at(known: Inventory, subject: Subject, time_ns: int) -> SubjectFacts:
     return SubjectFacts(subject, facts.name, facts.node, {key: value for key, value in then.items() if value})
 
 
-def _names(asked: Asked, found: Gathered) -> Names:
+def _names(asked: Asked, found: Gathered, store: Store) -> Names:
     names = Names()
+    for namespace in (*asked.incident.namespaces, *(name for f in asked.findings for name in f.namespaces)):
+        names.note("namespace", namespace)
+    for event in _events(found, store, asked):
+        note_namespaces(names, event)
     note_subjects(names, (asked.incident.subject, *found.nodes, *found.jobs))
     note_names(names, asked.incident.names)
     for job in asked.incident.gpus:
@@ -280,13 +284,16 @@ def _told(asked: Asked, rewriter: Rewriter) -> dict[str, Any]:
 
 def _lines(found: Gathered, store: Store, asked: Asked, rewriter: Rewriter) -> Iterator[bytes]:
     """Events about what is taken, one a line, in order of time."""
+    for event in _events(found, store, asked):
+        yield _json(rewriter.document(msgspec.to_builtins(EventShape.of(event)))) + b"\n"
+
+
+def _events(found: Gathered, store: Store, asked: Asked) -> Iterator[Event]:
     cluster, span = asked.incident.subject.cluster, found.span
     homes = found.nodes | found.jobs
     events = store.events(since_ns=span.start_ns, until_ns=span.until_ns, cluster=cluster, limit=MOST_EVENTS)
     about = {s for finding in asked.findings for s in (finding.subject, *finding.related)}
-    for event in events:
-        if event.subject in homes or event.subject in about:
-            yield _json(rewriter.document(msgspec.to_builtins(EventShape.of(event)))) + b"\n"
+    yield from (event for event in events if event.subject in homes or event.subject in about)
 
 
 def _member(name: str, packed: int) -> zipfile.ZipInfo:

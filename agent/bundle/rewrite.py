@@ -129,6 +129,14 @@ def note_batch(names: Names, batch: Batch) -> None:
     names.note("spool", batch.spool_id)
     for facts in batch.facts:
         note_facts(names, facts)
+    for event in batch.events:
+        note_namespaces(names, event)
+
+
+def note_namespaces(names: Names, event: Event) -> None:
+    """Gather the namespaces that an event of the store bears."""
+    for namespace in event.attributes.get("namespace", "").split(","):
+        names.note("namespace", namespace)
 
 
 def note_subjects(names: Names, subjects: Iterable[Subject]) -> None:

@@ -116,7 +116,13 @@ def test_a_batch_is_renamed_in_keys_facts_events_and_lines() -> None:
     )
     line = "trainer-0 of skunkworks on gpu-zrh-17: HF_TOKEN=hf_abcdefghijklmnopqrst"
     event = Event(
-        EventKind.TRACEBACK, JOB, 1, EventSource.TRAINING_LOG, {"step": 3.0}, {"path": "/data/jane/x.pt"}, line
+        EventKind.TRACEBACK,
+        JOB,
+        1,
+        EventSource.TRAINING_LOG,
+        {"step": 3.0},
+        {"path": "/data/jane/x.pt", "namespace": "skunkworks,moonshot"},
+        line,
     )
     batch = Batch(WIRE_VERSION, Origin.LIVE, NODE, "boot-uuid", "spool-zrh", 4, 5, (NODE, GPU), facts, events=(event,))
     made = Names()
@@ -125,8 +131,8 @@ def test_a_batch_is_renamed_in_keys_facts_events_and_lines() -> None:
 
     told = Rewriter(made).batch(batch)
     spoken = repr(told)
-    for name in ("acme", "6f0d0c3e", "gpu-zrh", "skunkworks", "trainer-0", "llama", "owner-uid", "pod-uid", "1f298b6c",
-                 "boot-uuid", "spool-zrh", "jane", "Zug", "hf_abc"):  # fmt: skip
+    for name in ("acme", "6f0d0c3e", "gpu-zrh", "skunkworks", "moonshot", "trainer-0", "llama", "owner-uid", "pod-uid",
+                 "1f298b6c", "boot-uuid", "spool-zrh", "jane", "Zug", "hf_abc"):  # fmt: skip
         assert name not in spoken
     assert told.facts[1].attributes["index"] == "3"
     assert told.facts[1].attributes["model"] == "H200"
