@@ -13,6 +13,7 @@ from agent.simulate.placement import fill
 from agent.simulate.scenario import checked, read_scenario
 from collectors.errors import FixConfiguration
 
+SCENARIOS = Path(__file__).parents[3] / "benchmarks" / "scenarios"
 GOOD = """
 name: mine
 nodes: 4
@@ -98,3 +99,14 @@ def test_every_scenario_that_ships_is_sound_at_every_size(name: str, nodes: int)
 
 def test_every_kind_that_is_drawn_can_be_brought_about() -> None:
     assert set(FAULT_WEIGHTS) == set(KINDS) - {"rack_cooling"}
+
+
+@pytest.mark.parametrize("path", sorted(SCENARIOS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_scenario_of_the_benchmarks_is_one_and_bears_the_name_of_its_file(path: Path) -> None:
+    assert read_scenario(path).name == path.stem
+
+
+def test_the_simulator_page_names_every_scenario_of_the_benchmarks() -> None:
+    page = (SCENARIOS.parents[1] / "docs" / "simulator.md").read_text()
+
+    assert [path.stem for path in SCENARIOS.glob("*.yaml") if f"`{path.stem}` (" not in page] == []
