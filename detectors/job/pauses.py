@@ -65,25 +65,62 @@ class Pauses:
         self._held.clear()
         self._guilty, self._bursts = (), False
 
-    def again_since_ns(self, time_ns: int) -> int:
-        """Since when it has been pausing again and again; 0: it has not."""
-        first = len(self._held) - TIMES
-        if first < 0 or not _is_row(self._held[first:], time_ns):
-            return 0
-        while first > 0 and _is_row(self._held[first - 1 :], time_ns):
-            first -= 1
-        return self._held[first].since_ns
+    def again(self, rhythm: Rhythm | None, time_ns: int) -> list[Pause]:
+        """The pauses that come again and again, the present one last; none where they do not.
 
-    def in_bursts(self, rhythm: Rhythm | None) -> bool:
-        """Whether several steps are made between two of them, by the log; False also where it is too sparse to say."""
-        if self._bursts or rhythm is None or len(self._held) < 2:
+        As the cards show them; or with those taken together between which only a line came while no card moved; or with
+        those that were too short for the window of looks, which the log tells.
+        """
+        for held in (self._held, _together(self._held), _filled(self._held, rhythm)):
+            first = len(held) - TIMES
+            if first < 0 or not _is_row(held[first:], time_ns):
+                continue
+            while first > 0 and _is_row(held[first - 1 :], time_ns):
+                first -= 1
+            return held[first:]
+        return []
+
+    def in_bursts(self, rhythm: Rhythm | None, row: list[Pause]) -> bool:
+        """Whether several steps are made between two of a row, by the log; False also where it is too sparse to say."""
+        if self._bursts or rhythm is None or len(row) < 2:
             return self._bursts
-        first_ns, last_ns = self._held[0].since_ns, self._held[-1].since_ns
+        first_ns, last_ns = row[0].since_ns, row[-1].since_ns
         # only lines that speak for steps of this row alone: a sparse one may stand for steps of before
         inside = [g for g in rhythm.gaps_since(first_ns) if g.end_ns <= last_ns + NS]
         steps = sum(g.steps for g in inside if g.end_ns - int(g.seconds * NS) >= first_ns - NS * COARSE_S)
-        self._bursts = steps >= BURST_STEPS * (len(self._held) - 1)
+        self._bursts = steps >= BURST_STEPS * (len(row) - 1)
         return self._bursts
+
+
+def _together(held: list[Pause]) -> list[Pause]:
+    """A pause that began while the one before had not really ended: a line of the log came late, and no card moved."""
+    joined: list[Pause] = []
+    for pause in held:
+        if joined and pause.since_ns <= joined[-1].until_ns:
+            joined[-1] = Pause(joined[-1].since_ns, pause.until_ns)
+        else:
+            joined.append(pause)
+    return joined
+
+
+def _filled(held: list[Pause], rhythm: Rhythm | None) -> list[Pause]:
+    """With the pauses in between that the log alone tells: gaps between its lines beyond the usual one, as long as those
+    that the cards have shown. A wait little longer than the window of looks is seen by chance, one time in two."""
+    usual_s = rhythm.usual_gap_s if rhythm is not None else None
+    over = [(pause.until_ns - pause.since_ns) / NS for pause in held if pause.until_ns]
+    if rhythm is None or usual_s is None or not over:
+        return []
+    filled = held[:1]
+    gaps = rhythm.gaps_since(held[0].until_ns)
+    for before, after in pairwise(held):
+        for gap in gaps:
+            waited_s = gap.seconds - usual_s
+            since_ns = gap.end_ns - int(waited_s * NS)
+            between = before.until_ns - COARSE_S * NS <= since_ns and gap.end_ns <= after.since_ns + COARSE_S * NS
+            if between and waited_s * ALIKE + COARSE_S >= min(over) and since_ns >= filled[-1].until_ns:
+                filled.append(Pause(since_ns, gap.end_ns))
+        filled.append(Pause(max(after.since_ns, filled[-1].until_ns), after.until_ns))
+    return filled
 
 
 def _is_row(held: list[Pause], time_ns: int) -> bool:

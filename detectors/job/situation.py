@@ -171,12 +171,13 @@ class Judge:
         self, situation: Situation, since_ns: int, ranks: int, rhythm: Rhythm | None, time_ns: int
     ) -> tuple[Situation, int, float | None]:
         """What a pause is called: by itself, or as one of a row."""
-        first_ns = self._pauses.again_since_ns(time_ns)
-        if not first_ns:
+        row = self._pauses.again(rhythm, time_ns)
+        if not row:
             return situation, since_ns, None
+        first_ns = row[0].since_ns
         share = rhythm.data_share(first_ns) if rhythm else None
         if situation is Situation.HUNG:
-            late = Situation.LATE_INPUT if self._pauses.in_bursts(rhythm) else Situation.LATE_RANK
+            late = Situation.LATE_INPUT if self._pauses.in_bursts(rhythm, row) else Situation.LATE_RANK
             return late, first_ns, share
         if _waits_for_input(share, ranks, rhythm):
             return Situation.SLOW_INPUT, first_ns, share

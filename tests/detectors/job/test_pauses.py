@@ -8,6 +8,7 @@ from simulated_fleet import JOB, NS, SPIN, STILL, WORK, Fleet, event, gpu
 
 from collectors.model import EventKind
 from detectors.job.pauses import TIMES, Pauses
+from detectors.job.rhythm import Rhythm
 from detectors.model import FindingKind
 
 K = FindingKind
@@ -80,13 +81,13 @@ def row(waits: list[float], runs: list[float]) -> tuple[Pauses, int]:
 @given(st.lists(st.floats(7, 60), min_size=1, max_size=TIMES - 1), st.floats(1, 60))
 def test_fewer_waits_than_three_never_make_a_row(waits: list[float], run: float) -> None:
     pauses, now_ns = row(waits, [run] * (len(waits) - 1))
-    assert pauses.again_since_ns(now_ns) == 0
+    assert pauses.again(None, now_ns) == []
 
 
 @given(st.floats(7, 60), st.floats(1, 16))
 def test_three_alike_always_make_one_since_the_first(wait: float, run: float) -> None:
     pauses, now_ns = row([wait] * 3, [run] * 2)
-    assert pauses.again_since_ns(now_ns) == 1000 * NS
+    assert pauses.again(None, now_ns)[0].since_ns == 1000 * NS
 
 
 @pytest.mark.parametrize(
@@ -96,11 +97,78 @@ def test_three_alike_always_make_one_since_the_first(wait: float, run: float) ->
 )
 def test_what_has_no_rhythm_is_no_row(waits: list[float], runs: list[float]) -> None:
     pauses, now_ns = row(waits, runs)
-    assert pauses.again_since_ns(now_ns) == 0
+    assert pauses.again(None, now_ns) == []
 
 
 def test_another_guilty_rank_begins_anew() -> None:
     pauses, now_ns = row([10, 10, 10], [5, 5])
     pauses.goes_on(now_ns)
     pauses.paused(np.array([3]), now_ns + 5 * NS)
-    assert pauses.again_since_ns(now_ns + 15 * NS) == 0
+    assert pauses.again(None, now_ns + 15 * NS) == []
+
+
+def log_of(line_times_s: list[float]) -> Rhythm:
+    """A log with a line every 0.42 s until 1000 s, and then at these times."""
+    rhythm = Rhythm(JOB)
+    times = [1000 - 0.42 * k for k in range(40)][::-1] + line_times_s
+    for step, at_s in enumerate(times):
+        rhythm.on_event(event(EventKind.TRAINING_STEP, JOB, int(at_s * NS), step=float(step)), quiet=at_s <= 1000)
+    return rhythm
+
+
+def bursts(first_s: float, times: int, wait_s: float, steps: int) -> list[float]:
+    """When the lines come: so many steps of 0.42 s after each wait."""
+    period = wait_s + 0.42 * steps
+    return [first_s + n * period + wait_s + 0.42 * k for n in range(times) for k in range(steps)]
+
+
+def seen(*spans: tuple[float, float]) -> Pauses:
+    """What the cards have shown; an end of 0: it lasts."""
+    pauses = Pauses()
+    for since_s, until_s in spans:
+        pauses.paused(np.array([2]), int(since_s * NS))
+        if until_s:
+            pauses.goes_on(int(until_s * NS))
+    return pauses
+
+
+def test_waits_that_the_window_of_looks_misses_are_filled_in_by_the_log() -> None:
+    # found on a simulated day: waits of 7.6 s after four steps of 0.42 s; of the first four the cards showed two
+    rhythm, pauses = log_of(bursts(1000, 3, 7.6, 4)), seen((1001, 1007.6), (1028.3, 0))
+
+    found = pauses.again(rhythm, 1034 * NS)
+
+    assert [round((pause.until_ns - pause.since_ns) / NS, 1) for pause in found[:-1]] == [6.6, 7.6, 7.6]
+    assert pauses.in_bursts(rhythm, found)
+
+
+def test_a_rank_that_is_late_to_each_step_makes_no_bursts_by_the_waits_that_were_missed() -> None:
+    rhythm, pauses = log_of(bursts(1000, 3, 7.6, 1)), seen((1001, 1007.6), (1024.5, 0))
+
+    found = pauses.again(rhythm, 1031 * NS)
+
+    assert len(found) == 4
+    assert not pauses.in_bursts(rhythm, found)
+
+
+def test_two_waits_with_nothing_unusual_in_the_log_between_are_no_row() -> None:
+    rhythm = log_of([1007.6 + 0.42 * k for k in range(48)])
+
+    assert seen((1001, 1007.6), (1028.3, 0)).again(rhythm, 1034 * NS) == []
+
+
+def test_two_waits_without_a_log_are_no_row() -> None:
+    assert seen((1001, 1007.6), (1028.3, 0)).again(None, 1034 * NS) == []
+
+
+def test_a_line_that_comes_while_no_card_moves_does_not_part_a_wait() -> None:
+    # found on a simulated day: waits of 18 s, the line of the step in the middle of each
+    spans = [(1001.0, 1011.0), (1011.0, 1019.5), (1021.8, 1032.0), (1032.0, 1040.5), (1042.8, 0)]
+
+    found = seen(*spans).again(None, 1049 * NS)
+
+    assert [(pause.since_ns / NS, pause.until_ns / NS) for pause in found] == [
+        (1001.0, 1019.5),
+        (1021.8, 1040.5),
+        (1042.8, 0),
+    ]
