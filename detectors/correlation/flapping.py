@@ -2,10 +2,11 @@
 
 The same condition on the same subject within ten minutes of its incident's end opens that incident again, where it
 rests on the same readings, on the same side. Where it rests on others it may have another cause: a card that was slow
-at full power and, half a minute later, for want of its host (recordings: h200-ddp) has had two faults. The third time
-it is one incident anyhow.
+at full power and, half a minute later, for want of its host (recordings: h200-ddp) has had two faults. A job that dies
+of another exception than before has crashed anew. The third time it is one incident anyhow.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -26,6 +27,10 @@ by 5 % either way."""
 MOMENT_SECONDS = 60.0
 """What merely followed from something else may be gone for this long and be the same still: an incident rests for 30 s
 before it is resolved, and a condition that comes back is known 30 s later at most. A choice."""
+
+CRASHES = frozenset({FindingKind.JOB_CRASH, FindingKind.RANK_CRASH})
+"""What rests on words alone: another exception is another bug."""
+_NUMBER = re.compile(r"0x[0-9a-f]+|\d+", re.IGNORECASE)
 
 _What = tuple[FindingKind, Subject, str, Origin]
 
@@ -70,7 +75,7 @@ class Flapping:
             times, next_ns = times + 1 + held.reopened, held.opened_ns
         if times >= FLAPS:
             return row
-        return row[:1] if roots and _readings(roots[0]) == _readings(newcomer) else []
+        return row[:1] if roots and _readings(roots[0]) == _readings(newcomer) and _agree(roots[0], newcomer) else []
 
 
 def goes_on(earlier: Finding, newcomer: Finding, is_root: bool, cause: Known | None) -> bool:
@@ -87,6 +92,8 @@ def goes_on(earlier: Finding, newcomer: Finding, is_root: bool, cause: Known | N
         return False
     if earlier.cleared_because == ANEW and earlier.cleared_ns == newcomer.opened_ns:
         return False  # the word that opened the newcomer closed it: another fault of the same card
+    if is_root and not _agree(earlier, newcomer):
+        return False
     patience_s = REOPEN_SECONDS if is_root else MOMENT_SECONDS
     return newcomer.since_ns - earlier.cleared_ns <= patience_s * SECOND_NS
 
@@ -99,6 +106,18 @@ def _readings(finding: Finding) -> frozenset[tuple[str, int]]:
     """The readings that a finding rests on, and whether each was below, at or above what it was held against; what
     logs add, and when, tells nothing about the condition."""
     return frozenset((item.metric, _side(item)) for item in finding.evidence if item.source in ("nvml", "dcgm"))
+
+
+def _agree(one: Finding, other: Finding) -> bool:
+    """Whether a crash is said in the words of the one before, numbers aside, as far as both have words."""
+    if one.kind not in CRASHES:
+        return True
+    ours, theirs = _words(one), _words(other)
+    return all(ours[metric] == theirs[metric] for metric in ours.keys() & theirs.keys())
+
+
+def _words(finding: Finding) -> dict[str, str]:
+    return {item.metric: _NUMBER.sub("#", item.text) for item in finding.evidence if item.source == "training_log"}
 
 
 def _side(item: Evidence) -> int:

@@ -26,7 +26,8 @@ has waited for another."""
 class JobCrash:
     """A CUDA error or a launcher's exit line at once; a traceback once no step has followed it.
 
-    The log line names the exception, not the cause: correlation puts what came before it first. Clears when the job
+    The log line names the exception, not the cause: correlation puts what came before it first. What was raised before
+    an exit stands with it, so that two crashes of different code are told apart. Clears when the job
     steps again (its controller restarted it). Fails for a job that dies without a word (SIGKILL of all ranks).
 
     Where a launcher says that one rank was killed by a signal (`DIED_OF`), `rank_crash` is opened about its card too:
@@ -95,14 +96,20 @@ class JobCrash:
 
     def _opening(self, event: Event, name: str) -> Opening:
         self._open.add(event.subject)
-        self._suspected.pop(event.subject, None)
+        raised, _ = self._suspected.pop(event.subject, (event, name))
         self.rhythms.of(event.subject).crashed_ns = event.time_ns
         rank = event.attributes.get("rank")
         whose = f" on rank {rank}" if rank else ""
         detail = event.attributes.get("detail") or event.line or event.kind.value.replace("_", " ")
         text = f"the job's output{whose} says: {detail[:200]}"
         evidence = Evidence(text, event.time_ns, event.kind.value, source=event.source.value, line=event.line)
-        summary = f"Job {name} crashed{whose}: {detail[:160]}"
-        return Opening(
-            FindingKind.JOB_CRASH, event.subject, event.time_ns, Severity.CRITICAL, 0.95, summary, (evidence,)
-        )
+        said: tuple[Evidence, ...] = (evidence,)
+        if event.kind is EventKind.PROCESS_EXIT and raised.kind is EventKind.TRACEBACK:
+            # an exit code is every bug's: what was raised before it tells which one
+            why = (raised.attributes.get("detail") or raised.line)[:160]
+            text = f"the job's output says: {why}"
+            first = Evidence(text, raised.time_ns, raised.kind.value, source=raised.source.value, line=raised.line)
+            said = (first, evidence)
+            detail = f"{why} ({detail[:60]})"
+        summary = f"Job {name} crashed{whose}: {detail[:230]}"
+        return Opening(FindingKind.JOB_CRASH, event.subject, event.time_ns, Severity.CRITICAL, 0.95, summary, said)

@@ -104,7 +104,7 @@ def _together(held: list[Pause]) -> list[Pause]:
 
 
 def _filled(held: list[Pause], rhythm: Rhythm | None) -> list[Pause]:
-    """With the pauses in between that the log alone tells: gaps between its lines beyond the usual one, as long as those
+    """With the pauses in between that the log alone tells: gaps of its lines beyond the usual one, as long as those
     that the cards have shown. A wait little longer than the window of looks is seen by chance, one time in two."""
     usual_s = rhythm.usual_gap_s if rhythm is not None else None
     over = [(pause.until_ns - pause.since_ns) / NS for pause in held if pause.until_ns]

@@ -1,7 +1,8 @@
 """What comes and goes is one incident with a count; two different faults in a row stay two."""
 
 import msgspec
-from correlation_findings import SECOND, finding
+import pytest
+from correlation_findings import SECOND, finding, job
 
 from detectors.correlation import Correlator
 from detectors.model import Evidence, Finding, FindingKind, Incident, IncidentState
@@ -66,3 +67,40 @@ def test_a_restart_does_not_lose_the_count() -> None:
     (incident,) = newest(come_and_gone(after, [300], ["clock"])).values()
 
     assert (incident.reopened, len(incident.findings)) == (2, 3)
+
+
+def crash(start: float, *words: str, cleared: float | None = None) -> Finding:
+    known = finding(K.JOB_CRASH, job(), start, cleared=cleared)
+    said = zip(words, ("process_exit", "traceback"), strict=False)
+    evidence = tuple(Evidence(text, known.since_ns, metric, source="training_log") for text, metric in said)
+    return msgspec.structs.replace(known, evidence=evidence)
+
+
+@pytest.mark.parametrize(
+    ("words", "again", "incidents"),
+    [
+        pytest.param(("exit code 1", "KeyError: 'ids'"), ("exit code 1", "KeyError: 'ids'"), 1, id="the same"),
+        pytest.param(("exit code 1", "KeyError: 'ids'"), ("exit code 1", "ValueError: 64"), 2, id="another exception"),
+        pytest.param(("exit code 1", "at 0x7f12: 64"), ("exit code 1", "at 0x7e99: 63"), 1, id="other numbers in it"),
+        pytest.param(("exit code 1", "KeyError: 'ids'"), ("exit code 1",), 1, id="nothing more is said"),
+    ],
+)
+def test_a_job_that_dies_of_another_exception_has_crashed_anew(words, again, incidents: int) -> None:
+    correlator = Correlator("c")
+    first, over, second = crash(100, *words), crash(100, *words, cleared=200), crash(500, *again)
+    heard: list[Incident] = []
+    for known, now in ((first, 100), (over, 200), (None, 240), (second, 500)):
+        heard += correlator.update([known] if known else [], now * SECOND)
+
+    assert len([i for i in newest(heard).values() if i.findings]) == incidents
+
+
+def test_an_incident_that_is_open_still_takes_in_no_other_crash() -> None:
+    correlator = Correlator("c")
+    for known, now in (
+        (crash(100, "exit code 1", "KeyError", cleared=200), 200),
+        (crash(210, "exit code 1", "OSError"), 210),
+    ):
+        correlator.update([known], now * SECOND)
+
+    assert len(correlator.unresolved) == 2

@@ -64,6 +64,14 @@ def test_a_crash_told_in_many_lines_is_one_finding() -> None:
     assert len(fleet.run(20).of(K.JOB_CRASH)) == 1
 
 
+def test_an_exit_says_what_was_raised_before_it() -> None:
+    fleet = quiet(Fleet(1).run(15)).log(E.TRACEBACK, "KeyError: 'ids'", {"detail": "KeyError: 'ids'"}).run(1)
+    (crash,) = fleet.log(E.PROCESS_EXIT, "exit", {"detail": "exit code 1"}, exit_code=1.0).run(1).of(K.JOB_CRASH)
+
+    assert crash.summary == "Job run-7 crashed: KeyError: 'ids' (exit code 1)"
+    assert [item.metric for item in crash.evidence] == ["traceback", "process_exit"]
+
+
 def test_a_crash_clears_when_the_job_steps_again() -> None:
     fleet = quiet(Fleet(1).run(15)).log(E.CUDA_ERROR, "CUDA error").run(5)
     assert loud(fleet).run(1).open() == []
