@@ -37,6 +37,18 @@ def named_subject(names: Mapping[str, str]) -> dict[str, Any]:
     return subject
 
 
+def check_writable(path: Path) -> None:
+    """FixConfiguration where a file cannot be written there: before the work whose fruit it is to hold, not after."""
+    try:
+        there = path.exists()
+        with path.open("a"):
+            pass
+        if not there:
+            path.unlink()
+    except OSError as error:
+        raise FixConfiguration(f"{path}: cannot be written ({error.strerror}); name another file") from None
+
+
 def write_findings(path: Path, findings: Iterable[Finding]) -> None:
     """Write them in the order in which they opened; FixConfiguration where the file cannot be written."""
     lines = [json.dumps(finding_line(f)) for f in sorted(findings, key=lambda f: (f.opened_ns, f.id))]

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from agent.inventory_csv import FILE, nodes_in, read_nodes
-from agent.watch import Changes, Watch
+from agent.watch import GRID_NS, Changes, Watch
 from collectors.errors import FixConfiguration
 from collectors.model import Batch, Origin, SubjectFacts, SubjectKind
 from collectors.recording.batches import BatchRecording
@@ -51,7 +51,8 @@ def replay(
     for now_ns, batch in batches_of(recording, plan=plan, native=native, until_ns=until_ns):
         yield now_ns, watch.advance(now_ns)
         watch.receive(batch, now_ns)
-    end_ns = max(recording.end_ns, now_ns) + 1
+    # One half second more: what a node said with its last breath is looked at too.
+    end_ns = max(recording.end_ns, now_ns) + GRID_NS + 1
     if until_ns is not None:
         end_ns = min(until_ns, end_ns)
     yield end_ns, watch.advance(end_ns)

@@ -93,6 +93,8 @@ def run_recording(
             raise FixConfiguration(f"{path}: its batches are of cluster {many.cluster!r}; leave --cluster out")
         return _run_batches(many, endpoint, speed, stop, tell)
     recording = Recording(path, cluster)
+    for problem in recording.problems:
+        _LOG.warning("%s", problem)
     if spool_directory is not None:
         return _run(recording, settings, endpoint, spool_directory, speed, stop, tell)
     with tempfile.TemporaryDirectory(prefix="watchstander-") as temporary:
@@ -101,9 +103,12 @@ def run_recording(
 
 def recording_of_batches(path: Path) -> BatchRecording | None:
     """The recording where it is a bundle or a folder of batches; None: one node's telemetry and logs."""
-    if path.is_dir():
-        return BatchRecording(path) if holds_batches(path) else None
-    return Bundle(path) if path.exists() else None
+    try:
+        if path.is_dir():
+            return BatchRecording(path) if holds_batches(path) else None
+        return Bundle(path) if path.exists() else None
+    except OSError as error:
+        raise FixConfiguration(f"{path}: cannot be read ({error.strerror}): mend its rights, or name another") from None
 
 
 def _run_batches(
@@ -120,8 +125,8 @@ def _run_batches(
             tell(Progress(min(total_s, max(0.0, (received_ns - recording.start_ns) / 1e9)), total_s, sent, 0))
 
     ended = play_batches(recording, endpoint, speed=speed, stop=stop, tell=told)
-    for why, count in recording.bad.items():
-        _LOG.warning("%s: passed over %d: %s", recording.path, count, why)
+    for problem in recording.problems:
+        _LOG.warning("%s", problem)
     if ended:
         tell(Progress(total_s, total_s, batches, 0, done=True))
     return ended

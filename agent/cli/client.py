@@ -190,6 +190,8 @@ class AgentClient:
         seconds: float = TIMEOUT_SECONDS,
     ) -> tuple[bytes, int]:
         """The answer's bytes, and how many went `into` a file instead."""
+        if path != "/" and "" in path.split("/")[1:]:
+            raise GiveUp("an empty ID names nothing; give one, or the beginning of one")
         kept = {key: value for key, value in (query or {}).items() if value is not None}
         target = self._base + quote(path, safe="/:") + (f"?{urlencode(kept, doseq=True)}" if kept else "")
         headers = {"authorization": f"Bearer {self._token}", "accept": "application/json"}
@@ -204,7 +206,7 @@ class AgentClient:
                     data = response.read(MOST_BYTES + 1)
                 else:
                     while piece := response.read(PIECE_BYTES):
-                        written += into.write(piece)
+                        written += _write(into, piece)
                     if response.length:  # what was announced and did not come
                         raise http.client.IncompleteRead(b"", response.length)
         except ssl.SSLCertVerificationError as error:
@@ -258,6 +260,14 @@ class AgentClient:
         if status >= 500:
             return GiveUp(f"the agent at {self.address} failed ({status}); its log says why")
         return GiveUp(said or f"the agent at {self.address} refuses the request ({status})")
+
+
+def _write(target: IO[bytes], piece: bytes) -> int:
+    """A disk that is full is not the agent's fault."""
+    try:
+        return target.write(piece)
+    except OSError as error:
+        raise FixConfiguration(f"{target.name}: cannot be written ({error.strerror}); name another file") from None
 
 
 class _Said(msgspec.Struct):

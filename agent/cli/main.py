@@ -116,16 +116,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     wanted = next((word for word in arguments if not word.startswith("-")), "")
     try:
+        if arguments == ["--version"]:
+            arguments, wanted = ["version"], "version"
         code = _run(arguments, wanted)
         # A reader that went away shows only when the buffer is written: here, not at the interpreter's end.
         sys.stdout.flush()
     except BrokenPipeError:
         # Nothing more can be said on this stream; the interpreter would otherwise complain while closing it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_output()
         return PIPE_CLOSED
+    except OSError as error:
+        # A full disk under the output, a folder without rights: the machine's word, not a fault of ours.
+        where = "standard output" if error.filename is None else error.filename
+        complain(f"{where}: {error.strerror or error}; mend that, or name another")
+        if error.filename is None:
+            _close_output()
+        return FIX_CONFIGURATION
     except KeyboardInterrupt:
         return INTERRUPTED
     return code
+
+
+def _close_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: list[str], wanted: str) -> int:

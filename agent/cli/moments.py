@@ -1,5 +1,6 @@
 """Times as people type them: `30d`, `4h`, `2026-11-22T03:12:10Z`, Unix seconds."""
 
+import argparse
 import re
 from datetime import UTC, datetime
 
@@ -49,3 +50,12 @@ def moment_ns(text: str, now_ns: int, *, ahead: bool = False) -> int:
     if not 0 <= seconds <= _LATEST_SECONDS:
         raise GiveUp(f"{text[:40]!r} lies outside the calendar: write 4h, 2026-11-22T03:12:10Z, or Unix seconds")
     return round(seconds * _NS)
+
+
+def some_moment(text: str) -> str:
+    """For argparse: the text as it is, where `moment_ns` will take it."""
+    try:
+        moment_ns(text, 0)
+    except GiveUp as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text

@@ -5,7 +5,7 @@ truth.json holds `phases`: `kind` (fault or benign), `label`, `start` and `end` 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,16 +138,37 @@ class Score:
         return f"{len(self.faults)} faults: {len(found)} found, {named} named, {len(self.false)} false{worst}{guilty}"
 
 
-def read_phases(recording: Path) -> list[dict[str, Any]] | None:
-    """The phases of a recording's truth.json; None where it has none."""
+def read_phases(recording: Path, tell: Callable[[str], object] = len) -> list[dict[str, Any]] | None:
+    """The phases of a recording's truth.json, None where it has none; `tell` hears of those that cannot be used."""
     path = recording / "truth.json"
     try:
         phases = json.loads(path.read_text())["phases"]
-        return [p for p in phases if {"kind", "label", "start", "end"} <= p.keys()]
+        if not isinstance(phases, list):
+            raise TypeError("`phases` is no list")
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise FixConfiguration(f"{path}: not a truth file ({error!r}); mend it or move it away") from None
+    wrong = [(number, _wrong(phase)) for number, phase in enumerate(phases, 1)]
+    for number, why in wrong:
+        if why:
+            tell(f"{path}: passed over phase {number}: {why}")
+    return [phase for phase, (_, why) in zip(phases, wrong) if not why]
+
+
+def _wrong(phase: Any) -> str:
+    """Why a phase cannot be used; empty where it can."""
+    if not isinstance(phase, dict):
+        return "it is no object"
+    missing = [key for key in ("kind", "label", "start", "end") if key not in phase]
+    if missing:
+        return f"it has no {', '.join(missing)}"
+    for key in ("start", "end"):
+        if isinstance(phase[key], bool) or not isinstance(phase[key], (int, float)):
+            return f"its {key} is no number of Unix seconds"
+    if not isinstance(phase.get("guilty") or {}, dict):
+        return "its guilty is no object"
+    return "" if isinstance(phase["label"], str) else "its label is no text"
 
 
 def score(phases: Sequence[dict[str, Any]], told: Sequence[Told]) -> Score:

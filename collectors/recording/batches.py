@@ -121,6 +121,11 @@ class BatchRecording:
         except OSError as error:
             raise FixConfiguration(f"{self.place_of(FILE)}: cannot be read ({error.strerror})") from None
 
+    @property
+    def problems(self) -> list[str]:
+        """What was passed over by the last `play` and why, a line each."""
+        return [f"{self.path}: passed over {count}: {why}" for why, count in self.bad.items()]
+
     def play(self, until_ns: int | None = None) -> Iterator[tuple[int, Batch]]:
         """Yield (received, batch), ascending in time, up to but not at `until_ns`. What is bad is passed over.
 

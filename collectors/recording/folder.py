@@ -41,8 +41,7 @@ class Recording:
 
         Raises FixConfiguration, naming the file, where one cannot be read or there is nothing to play.
         """
-        if not path.is_dir():
-            raise FixConfiguration(f"{path}: no such folder: name one that holds a recording")
+        check_folder(path)
         self.path = path
         folder = path.resolve().name
         meta = _meta(path / "meta.json")
@@ -79,6 +78,11 @@ class Recording:
         """Rows of telemetry that were passed over."""
         return self.telemetry.bad_rows if self.telemetry else 0
 
+    @property
+    def problems(self) -> list[str]:
+        """What of the folder is not played and why, a line each; what is good is played all the same."""
+        return self.telemetry.problems(self._telemetry_file) if self.telemetry else []
+
     def gpus(self) -> RecordedGpus:
         """A fresh look at the GPUs, from the beginning."""
         job = SubjectFacts(self.job, self.job_name, None)
@@ -100,8 +104,21 @@ class Recording:
     def _read_telemetry(self) -> Telemetry | None:
         for name in ("telemetry.csv.gz", "telemetry.csv"):
             if (self.path / name).exists():
-                return read_telemetry(self.path / name)
+                self._telemetry_file = self.path / name
+                return read_telemetry(self._telemetry_file)
         return None
+
+
+def check_folder(path: Path) -> None:
+    """FixConfiguration where the path is no folder whose files can be read."""
+    try:
+        next(path.iterdir(), None)
+        # a folder may be listed and yet not entered
+        (path / "meta.json").exists()
+    except FileNotFoundError:
+        raise FixConfiguration(f"{path}: no such folder: name one that holds a recording") from None
+    except OSError as error:
+        raise FixConfiguration(f"{path}: cannot be read ({error.strerror}): mend its rights, or name another") from None
 
 
 def _meta(path: Path) -> dict[str, Any]:

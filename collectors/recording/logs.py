@@ -128,6 +128,8 @@ class RecordedLogs:
 
 
 def _read(file: Path, start_ns: int) -> list[_Line]:
+    if file.is_dir():
+        raise FixConfiguration(f"{file}: is a folder, not a log: move it away")
     try:
         lines = read_log_lines(file, start_ns)
     except OSError as error:

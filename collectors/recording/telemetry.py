@@ -7,6 +7,7 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from operator import itemgetter
 from pathlib import Path
 
@@ -69,6 +70,28 @@ class Telemetry:
     gpus: dict[int, GpuRows]
     """By index."""
     bad_rows: int = 0
+    first_bad_row: int = 0
+    """Number of the first row that was passed over, the first below the header is 1; 0: none was."""
+    broke_off: bool = False
+    """The file ends in the middle of its compressed stream: its recorder died, or a copy was cut."""
+
+    def pass_over(self, row: int) -> None:
+        """Count a row that cannot be understood."""
+        self.bad_rows += 1
+        self.first_bad_row = self.first_bad_row or row
+
+    def problems(self, path: Path) -> list[str]:
+        """What is wrong with the file, a line each: what, where, and what is done about it."""
+        rows = sum(len(rows.times_ns) for rows in self.gpus.values())
+        found = []
+        if self.broke_off:
+            found.append(f"{path}: breaks off after {rows:,} good rows: what stands before is played; copy it anew")
+        elif not rows:
+            found.append(f"{path}: holds no row that can be read: played without telemetry")
+        if self.bad_rows:
+            many = f"{self.bad_rows:,} rows" if self.bad_rows > 1 else "a row"
+            found.append(f"{path}: passed over {many} that cannot be read, the first is row {self.first_bad_row:,}")
+        return found
 
     def times_ns(self) -> list[int]:
         """Every row's time, ascending."""
@@ -105,18 +128,18 @@ def _read_rows(path: Path, header: list[str], rows: Iterator[list[str]]) -> Tele
     counter_cells = [place[column] for column, _ in counters]
     ts, gpu = place["ts"], place.get("gpu")
     found: dict[int, list[_Line]] = {}
-    for row in _whole_rows(rows, table):
+    for number, row in _whole_rows(rows, table):
         try:
             index = int(row[gpu]) if gpu is not None else 0
             seconds = float(row[ts])
             if not (0 <= index < MOST_GPUS and _EARLIEST_S < seconds < _LATEST_S):
                 raise ValueError("out of range")
             values = tuple([float(row[at]) * by if row[at] else math.nan for at, by in gauge_cells])
-            counts = tuple([_count(row[at]) for at in counter_cells])
+            counts = tuple([_counted(row[at]) for at in counter_cells])
             if math.inf in values or -math.inf in values:
                 raise ValueError("infinite")
         except (ValueError, IndexError, OverflowError):
-            table.bad_rows += 1
+            table.pass_over(number)
             continue
         # To the microsecond: a float of this size holds no more.
         found.setdefault(index, []).append((round(seconds * 1e6) * 1000, values, counts))
@@ -126,28 +149,29 @@ def _read_rows(path: Path, header: list[str], rows: Iterator[list[str]]) -> Tele
     return table
 
 
-def _whole_rows(rows: Iterator[list[str]], table: Telemetry) -> Iterable[list[str]]:
-    while True:
+def _whole_rows(rows: Iterator[list[str]], table: Telemetry) -> Iterable[tuple[int, list[str]]]:
+    """Rows with their numbers, from 1, empty ones left out."""
+    for number in count(1):
         try:
             row = next(rows)
         except StopIteration:
             return
         except csv.Error:
-            table.bad_rows += 1
+            table.pass_over(number)
             continue
         except (EOFError, zlib.error):
             # The recorder died while it wrote: what stands before the break is good.
-            table.bad_rows += 1
+            table.broke_off = True
             return
         if row:
-            yield row
+            yield number, row
 
 
-def _count(cell: str) -> int:
+def _counted(cell: str) -> int:
     if not cell:
         return COUNTER_ABSENT
     try:
-        count = int(cell)
+        value = int(cell)
     except ValueError:
-        count = int(float(cell))
-    return count if 0 <= count < 2**63 else COUNTER_ABSENT
+        value = int(float(cell))
+    return value if 0 <= value < 2**63 else COUNTER_ABSENT

@@ -13,8 +13,9 @@ from agent.api.words import audit_line, plain, utc
 from agent.cli.client import AgentClient, add_agent_arguments, connect
 from agent.cli.exit_codes import OK, SAID_NO
 from agent.cli.hidden import tell
+from agent.cli.numbers import at_least_one
 from agent.store.chain import FirstBroken
-from collectors.errors import GiveUp
+from collectors.errors import FixConfiguration, GiveUp
 from policies.model import AuditEntry
 
 HELP = "show the audit log, verify its hash chain, or export it"
@@ -33,11 +34,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "do", nargs="?", choices=("list", "verify", "export"), default="list", help="what to do (default: list)"
     )
     parser.add_argument("--verify", action="store_true", help="the same as `audit verify`")
-    parser.add_argument("--head", default="", metavar="HASH[:NUMBER]", help="verify: a hash that was published outside")
+    parser.add_argument(
+        "--head",
+        type=published_head,
+        default=("", None),
+        metavar="HASH[:NUMBER]",
+        help="verify: a hash that was published outside",
+    )
     parser.add_argument("--file", type=Path, metavar="FILE", help="verify: an export in JSON Lines instead of an agent")
     parser.add_argument("--format", choices=("jsonl", "cloudevents"), default="jsonl", help="export: one JSON a line")
     parser.add_argument("--after", type=int, default=0, metavar="N", help="export: only entries after number N")
-    parser.add_argument("--limit", type=int, default=50, metavar="N", help="list: the newest N entries (default: 50)")
+    parser.add_argument(
+        "--limit", type=at_least_one, default=50, metavar="N", help="list: the newest N entries (default: 50)"
+    )
     parser.add_argument("--json", action="store_true", help="JSON, as GET /v1/audit and /v1/audit/verify give it")
     add_agent_arguments(parser)
 
@@ -45,14 +54,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print it."""
     if args.verify or args.do == "verify":
-        return _verify_file(args.file, args.head) if args.file is not None else _verify(args)
+        return _verify_file(args.file, args.head[0]) if args.file is not None else _verify(args)
     if args.do == "export":
         return _export(args)
     return _list(args)
 
 
 def _verify(args: argparse.Namespace) -> int:
-    head, sequence = head_of(args.head)
+    head, sequence = args.head
     body = connect(args).raw("/v1/audit/verify", {"head": head or None, "sequence": sequence})
     found = msgspec.json.decode(body)
     if args.json:
@@ -72,18 +81,25 @@ def _verify(args: argparse.Namespace) -> int:
     return OK if found["holds"] else SAID_NO
 
 
+def published_head(given: str) -> tuple[str, int | None]:
+    """`head_of` for argparse."""
+    try:
+        return head_of(given)
+    except GiveUp as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def head_of(given: str) -> tuple[str, int | None]:
     """Hash and number of `HASH` or `HASH:NUMBER`; GiveUp where it is neither."""
     head, _, number = given.strip().lower().partition(":")
     if head and (len(head) != 64 or not all(digit in "0123456789abcdef" for digit in head)):
-        raise GiveUp("--head is not a hash: give the 64 hex digits that were published")
+        raise GiveUp("no hash: give the 64 hex digits that were published")
     if number and not (number.isascii() and number.isdigit() and 0 < len(number) < 19):
-        raise GiveUp("--head: the number behind the colon is not that of an entry")
+        raise GiveUp("the number behind the colon is not that of an entry")
     return head, int(number) if number else None
 
 
-def _verify_file(file: Path, given: str) -> int:
-    head, _ = head_of(given)
+def _verify_file(file: Path, head: str) -> int:
     chain = FirstBroken()
     seen = False
     for entry in _read(file):
@@ -110,7 +126,7 @@ def _read(file: Path) -> Iterator[AuditEntry]:
                 except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
                     raise GiveUp(f"{file}:{number}: no audit entry ({error}): give an export in JSON Lines") from None
     except OSError as error:
-        raise GiveUp(f"{file}: cannot be read ({error.strerror})") from None
+        raise FixConfiguration(f"{file}: cannot be read ({error.strerror}); name an export") from None
 
 
 def _export(args: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 from agent.cli.client import add_agent_arguments, connect
 from agent.cli.exit_codes import OK
+from agent.cli.numbers import not_negative
 
 HELP = "write everything around one incident into one file, to be played elsewhere"
 EPILOG = """\
@@ -26,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="replace names of nodes, jobs, pods and namespaces, GPU UUIDs, hosts, addresses and paths, also in lines",
     )
-    parser.add_argument("--before", type=float, metavar="SECONDS", help="of history (default 900)")
-    parser.add_argument("--after", type=float, metavar="SECONDS", help="after its last word (default 60)")
+    parser.add_argument("--before", type=not_negative, metavar="SECONDS", help="of history (default 900)")
+    parser.add_argument("--after", type=not_negative, metavar="SECONDS", help="after its last word (default 60)")
     add_agent_arguments(parser)
 
 

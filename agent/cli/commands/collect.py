@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.cli.exit_codes import INTERRUPTED, OK, SAID_NO
+from agent.cli.numbers import not_negative
 
 if TYPE_CHECKING:
     from collectors.settings import Settings
@@ -48,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--speed",
         metavar="N",
-        type=_speed,
+        type=not_negative,
         default=1.0,
         help="of --recording: N times real time; 0: as fast as it goes",
     )
@@ -127,10 +128,3 @@ def _settings(args: argparse.Namespace) -> "Settings":
         logs=args.log,
         no_kmsg=args.no_kmsg,
     )
-
-
-def _speed(text: str) -> float:
-    speed = float(text)
-    if not 0 <= speed < 1e9:
-        raise ValueError
-    return speed

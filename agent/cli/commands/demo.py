@@ -13,6 +13,10 @@ from agent.cli.exit_codes import OK
 if TYPE_CHECKING:
     from agent.cli.client import AgentClient
     from agent.demo.truth import Told
+    from collectors.recording.batches import BatchRecording
+    from collectors.recording.folder import Recording
+
+    Opened = tuple[Path, Recording | BatchRecording, list[dict[str, Any]] | None]
 
 HELP = "play real recordings through an agent of its own and show what it finds"
 EPILOG = """\
@@ -20,6 +24,8 @@ Starts an agent on the embedded store and, for each recording, a collector that 
 --recording it plays the recordings h200-training and h200-ddp4 of the checkout. Exit code 0 once all was played."""
 SHIPPED = ("h200-training", "h200-ddp4")
 SETTLE_S = 15.0
+MARKER = "made-by-demo"
+"""A file in the folders that a demo may empty: an agent's own data look the same otherwise."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,12 +46,14 @@ def run(args: argparse.Namespace) -> int:
     recordings = args.recording or [_shipped() / name for name in SHIPPED]
     if not 0 < args.speed <= 1000:
         raise FixConfiguration(f"--speed {args.speed:g}: give a number above 0, at most 1000")
+    # All of them are looked at before anything is emptied or played.
+    opened = [_open(path) for path in recordings]
     _empty(args.data)
     began = time.monotonic()
     summaries = []
     with running_agent(args.data) as client:
-        for recording in recordings:
-            summaries.append(_play_one(client, recording, args))
+        for path, recording, truth in opened:
+            summaries.append(_play_one(client, path, recording, truth, args))
     if args.json:
         sys.stdout.write(json.dumps(summaries, indent=1) + "\n")
         return OK
@@ -57,15 +65,28 @@ def run(args: argparse.Namespace) -> int:
     return OK
 
 
-def _play_one(client: "AgentClient", path: Path, args: argparse.Namespace) -> dict[str, Any]:
-    from agent.cli.tables import console
-    from agent.demo.processes import play
-    from agent.demo.story import Story
+def _open(path: Path) -> "Opened":
+    from agent.cli.main import complain
     from agent.demo.truth import read_phases
     from agent.replay import open_recording
 
     recording = open_recording(path)
-    phases = read_phases(path)
+    for problem in recording.problems:
+        complain(problem)
+    return path, recording, read_phases(path, complain)
+
+
+def _play_one(
+    client: "AgentClient",
+    path: Path,
+    recording: "Recording | BatchRecording",
+    phases: "list[dict[str, Any]] | None",
+    args: argparse.Namespace,
+) -> dict[str, Any]:
+    from agent.cli.tables import console
+    from agent.demo.processes import play
+    from agent.demo.story import Story
+
     cluster = recording.cluster
     screen = console(sys.stderr if args.json else None)
     styles = {"critical": "bold red", "warning": "yellow", "info": "cyan", "good": "green"}
@@ -169,11 +190,20 @@ def _shipped() -> Path:
 
 
 def _empty(data: Path) -> None:
-    """Make the folder anew; only a folder that an agent made, or an empty one, is emptied."""
+    """Make the folder anew; only a folder that an earlier demo made, or an empty one, is emptied."""
+    from agent.server.data_folder import DataFolder
     from collectors.errors import FixConfiguration
 
-    if data.exists():
-        if not data.is_dir() or (any(data.iterdir()) and not (data / "token").exists()):
-            raise FixConfiguration(f"--data {data}: not a folder of an earlier demo; name another one")
-        shutil.rmtree(data)
-    data.mkdir(parents=True, mode=0o700)
+    try:
+        if data.exists():
+            if not data.is_dir() or (any(data.iterdir()) and not (data / MARKER).exists()):
+                raise FixConfiguration(
+                    f"--data {data}: not a folder of an earlier demo; name another one, or remove it"
+                )
+            # An agent that shows the last demo still works in it: this says so.
+            DataFolder(data).close()
+            shutil.rmtree(data)
+        data.mkdir(parents=True, mode=0o700)
+        (data / MARKER).write_text("`watchstander demo` made this folder and empties it at its next start.\n")
+    except OSError as error:
+        raise FixConfiguration(f"--data {data}: {error.strerror}; name another folder") from None

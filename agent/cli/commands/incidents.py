@@ -11,6 +11,7 @@ from agent.api.words import ago, duration, plain, utc, where
 from agent.cli.client import AgentClient, add_agent_arguments, connect
 from agent.cli.exit_codes import OK, SAID_NO
 from agent.cli.hidden import tell
+from agent.cli.numbers import at_least_one
 from collectors.model import Subject, SubjectKind
 
 HELP = "list incidents: what is wrong, where, since when"
@@ -27,7 +28,9 @@ UNRESOLVED = ["open", "acknowledged", "snoozed", "mitigated"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its options."""
     parser.add_argument("--all", action="store_true", help="resolved ones too")
-    parser.add_argument("--limit", type=int, default=50, metavar="N", help="at most N, newest first (default: 50)")
+    parser.add_argument(
+        "--limit", type=at_least_one, default=50, metavar="N", help="at most N, newest first (default: 50)"
+    )
     parser.add_argument("--cluster", metavar="NAME", help="of this cluster only")
     parser.add_argument("--origin", choices=["live", "replay", "test"], help="of this origin only (default: all)")
     parser.add_argument("--check", action="store_true", help="exit code 1 if there is any in the list")

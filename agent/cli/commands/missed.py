@@ -12,7 +12,7 @@ from agent.api.words import duration, figure
 from agent.cli.client import add_agent_arguments, connect
 from agent.cli.exit_codes import OK, USAGE
 from agent.cli.main import complain
-from agent.cli.moments import moment_ns
+from agent.cli.moments import moment_ns, some_moment
 
 HELP = "show each detector's look at a subject: ready? data? how far from its threshold?"
 EPILOG = """\
@@ -30,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--subject", required=True, metavar="S", help="cluster/kind/id, or a name: node-7, node-7/gpu3, gpu3, a job"
     )
-    parser.add_argument("--at", metavar="T", help="a moment of the recording: Unix seconds or 2026-11-22T03:12:10Z")
+    parser.add_argument(
+        "--at", type=some_moment, metavar="T", help="a moment of the recording: Unix seconds or 2026-11-22T03:12:10Z"
+    )
     parser.add_argument(
         "--recording", type=Path, metavar="DIR", help="play this folder (or bundle) up to T instead of asking"
     )

@@ -11,6 +11,7 @@ from agent.api.words import ago, plain, utc
 from agent.cli.client import add_agent_arguments, connect
 from agent.cli.exit_codes import OK
 from agent.cli.hidden import tell
+from agent.cli.numbers import at_least_one
 
 HELP = "list nodes, their GPUs, when each was last heard of, and where sources disagree about them"
 
@@ -18,7 +19,7 @@ HELP = "list nodes, their GPUs, when each was last heard of, and where sources d
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its options."""
     parser.add_argument("--cluster", metavar="NAME", help="of this cluster only")
-    parser.add_argument("--limit", type=int, metavar="N", help="at most N, those longest unheard of first")
+    parser.add_argument("--limit", type=at_least_one, metavar="N", help="at most N, those longest unheard of first")
     parser.add_argument("--json", action="store_true", help="JSON, as GET /v1/nodes gives it (all of them)")
     add_agent_arguments(parser)
 

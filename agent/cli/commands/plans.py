@@ -11,6 +11,7 @@ from agent.cli.card import blast_words
 from agent.cli.client import add_agent_arguments, connect
 from agent.cli.exit_codes import OK
 from agent.cli.hidden import tell
+from agent.cli.numbers import at_least_one
 from policies.journal import OVER, PlanState
 
 HELP = "list plans: what waits for a person, what is under way, what is done"
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="those that are over too")
     parser.add_argument("--state", choices=[state.value for state in PlanState], help="only those in this state")
     parser.add_argument("--incident", metavar="ID", help="only those about this incident (its whole id)")
-    parser.add_argument("--limit", type=int, default=50, metavar="N", help="the newest N (default: 50)")
+    parser.add_argument("--limit", type=at_least_one, default=50, metavar="N", help="the newest N (default: 50)")
     parser.add_argument("--json", action="store_true", help="JSON, as GET /v1/plans gives it")
     add_agent_arguments(parser)
 

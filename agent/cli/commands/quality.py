@@ -9,7 +9,7 @@ import msgspec
 
 from agent.cli.client import add_agent_arguments, connect
 from agent.cli.exit_codes import OK
-from agent.cli.moments import moment_ns
+from agent.cli.moments import moment_ns, some_moment
 
 HELP = "print how often people found incidents right, by kind and by policy rule"
 EPILOG = """\
@@ -21,7 +21,11 @@ are like those that nobody judged. docs/quality.md explains.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its options."""
     parser.add_argument(
-        "--since", default="30d", metavar="WHEN", help="incidents opened since: 30d, 12h, a date (default: 30d)"
+        "--since",
+        type=some_moment,
+        default="30d",
+        metavar="WHEN",
+        help="incidents opened since: 30d, 12h, a date (default: 30d)",
     )
     parser.add_argument("--cluster", metavar="NAME", help="of this cluster only")
     parser.add_argument("--json", action="store_true", help="JSON, as GET /v1/quality gives it")

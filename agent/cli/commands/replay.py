@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from agent.cli.exit_codes import OK
+from agent.cli.numbers import not_negative
 
 HELP = "play a recording through the watch, without a server, and say what it finds"
 EPILOG = """\
@@ -20,10 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its options."""
     parser.add_argument("recording", type=Path, metavar="DIR", help="folder of the recording, or a bundle's file")
     parser.add_argument(
-        "--speed", type=float, default=0.0, metavar="N", help="N times real time; 0: as fast as it goes"
+        "--speed", type=not_negative, default=0.0, metavar="N", help="N times real time; 0: as fast as it goes"
     )
     parser.add_argument("--native", action="store_true", help="every row of the telemetry is a look (for study)")
-    parser.add_argument("--until", type=float, metavar="T", help="cut off at Unix second T")
+    parser.add_argument("--until", type=not_negative, metavar="T", help="cut off at Unix second T")
     parser.add_argument("--findings-jsonl", type=Path, metavar="FILE", help="write one finding a line to FILE")
     parser.add_argument("--incidents-jsonl", type=Path, metavar="FILE", help="write one incident a line to FILE")
     parser.add_argument("--policy", type=Path, metavar="FILE", help="a policy file instead of the one that ships")
@@ -32,16 +33,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Replay, telling what opens and clears."""
+    from agent.cli.main import complain
     from agent.cli.tables import plain
-    from agent.findings_file import finding_line, write_findings
+    from agent.findings_file import check_writable, finding_line, write_findings
     from agent.incidents_file import write_incidents
     from agent.replay import open_recording, replay
-    from collectors.recording.batches import BatchRecording
     from detectors.model import Finding, Incident
     from policies.model import Decision
     from policies.rules import load_rules
 
+    for target in (args.findings_jsonl, args.incidents_jsonl):
+        if target is not None:
+            check_writable(target)
     recording = open_recording(args.recording)
+    told = set(recording.problems)
+    for problem in recording.problems:
+        complain(problem)
     rules = load_rules(args.policy) if args.policy else None
     until_ns = None if args.until is None else int(args.until * 1e9)
     findings: dict[str, Finding] = {}
@@ -66,9 +73,9 @@ def run(args: argparse.Namespace) -> int:
         write_findings(args.findings_jsonl, findings.values())
     if args.incidents_jsonl is not None:
         write_incidents(args.incidents_jsonl, incidents.values(), findings)
-    if isinstance(recording, BatchRecording):
-        for why, count in recording.bad.items():
-            print(f"watchstander: {args.recording}: passed over {count}: {plain(why)}", file=sys.stderr)
+    for problem in recording.problems:
+        if problem not in told:
+            complain(problem)
     if args.json:
         shape = {
             "findings": [finding_line(f) for f in findings.values()],

@@ -3,7 +3,7 @@
 import argparse
 import time
 
-from agent.cli.moments import moment_ns
+from agent.cli.moments import moment_ns, some_moment
 from agent.cli.words import EPILOG, add_word_arguments, say
 
 __all__ = ["EPILOG", "HELP", "add_arguments", "run"]
@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--until",
         required=True,
+        type=some_moment,
         metavar="WHEN",
         help="4h, 2d (from now), 2026-11-22T08:00:00Z or Unix seconds; 90 days at most",
     )

@@ -26,6 +26,8 @@ def run(args):
         raise ModuleNotFoundError("no langchain", name="langchain_core.tools")
     if args.how == "ours":
         import agent.not_written
+    if args.how == "machine":
+        open("/nonexistent/file")
     if args.how == "interrupt":
         raise KeyboardInterrupt
     if args.how in vars(errors):
@@ -57,6 +59,7 @@ def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("GiveUp", 5, "watchstander: node n7: spool is full; make room\n"),
         ("WatchError", 5, "watchstander: node n7: spool is full; make room\n"),
         ("interrupt", 130, ""),
+        ("machine", 3, "watchstander: /nonexistent/file: No such file or directory; mend that, or name another\n"),
         (
             "extra",
             3,
@@ -97,7 +100,13 @@ def test_the_exit_code_follows_the_class(error: WatchError, code: int) -> None:
         pytest.param(["\x1b[31mx"], "no such command: x; `watchstander --help` lists them", id="hostile"),
         pytest.param([], "the following arguments are required: COMMAND (see `watchstander --help`)", id="nothing"),
         pytest.param(["version", "--jsn"], "unrecognized arguments: --jsn", id="no such option"),
-        pytest.param(["incidents", "--limit", "x"], "argument --limit: invalid int value: 'x'", id="no number"),
+        pytest.param(["incidents", "--limit", "x"], "argument --limit: 'x': give a whole number", id="no number"),
+        pytest.param(["nodes", "--limit", "0"], "argument --limit: '0': give a whole number of 1 or more", id="none"),
+        pytest.param(["jobs", "--limit", "-5"], "argument --limit: '-5': give a whole number of 1 or more", id="below"),
+        pytest.param(["snooze", "X", "--until", "4x"], "argument --until: '4x' is no span of time", id="no time"),
+        pytest.param(["quality", "--since", "soon"], "argument --since: 'soon' is no time", id="no date"),
+        pytest.param(["audit", "verify", "--head", "z"], "argument --head: no hash", id="no hash"),
+        pytest.param(["bundle", "X", "--before", "nan"], "argument --before: 'nan': give a number", id="no seconds"),
         pytest.param(["version", "--js"], "unrecognized arguments: --js", id="options are not abbreviated"),
     ],
 )
@@ -132,3 +141,20 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     os.close(write)
 
     assert (ran.returncode, ran.stderr) == (141, b"")
+
+
+@pytest.mark.slow
+def test_a_full_disk_under_the_output_is_one_line() -> None:
+    command = [sys.executable, "-m", "agent.cli.main", "version"]
+    with Path("/dev/full").open("wb") as full:
+        ran = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+
+    said = b"watchstander: standard output: No space left on device; mend that, or name another\n"
+    assert (ran.returncode, ran.stderr) == (3, said)
+
+
+def test_the_version_is_told_by_the_option_that_everybody_tries(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["version"]) == 0
+    told = capsys.readouterr().out
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == told

@@ -133,7 +133,8 @@ def test_where_nobody_can_be_asked_nothing_is_approved(
         pytest.param(["approve", "INC-ffffffff", "--yes"], 1, "no such plan or incident", id="approve-unknown"),
         pytest.param(["approve", "7f3a", "--yes", "--digest", "0" * 64], 5, "what was shown to you had", id="another"),
         pytest.param(["resume"], 5, "not paused", id="not-paused"),
-        pytest.param(["audit", "verify", "--head", "xyz"], 5, "not a hash", id="no-hash"),
+        pytest.param(["plan", ""], 5, "an empty ID names nothing", id="empty"),
+        pytest.param(["audit", "verify", "--head", "xyz"], 2, "no hash", id="no-hash"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli.exit_codes import OK
+from agent.cli.exit_codes import OK, USAGE
 from agent.cli.main import main
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "recordings"))
@@ -73,7 +73,9 @@ def test_rows_that_cannot_be_read_cost_themselves_alone(
     (folder / "telemetry.csv.gz").unlink()
     (folder / "telemetry.csv").write_text("\n".join(mixed))
     assert main(["replay", str(folder), "--json"]) == OK
-    assert [f["kind"] for f in json.loads(capsys.readouterr().out)["findings"]] == ["straggler"]
+    said = capsys.readouterr()
+    assert [f["kind"] for f in json.loads(said.out)["findings"]] == ["straggler"]
+    assert f"{folder / 'telemetry.csv'}: passed over" in said.err
 
 
 @pytest.mark.parametrize("what", ["missing", "empty", "a-file", "no-times", "bad-meta"])
@@ -101,5 +103,25 @@ def test_a_findings_file_that_cannot_be_written_is_named(
     short: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = tmp_path / "no" / "such" / "folder.jsonl"
-    assert main(["replay", str(short), "--json", "--findings-jsonl", str(target)]) != OK
-    assert str(target) in capsys.readouterr().err
+    assert main(["replay", str(short), "--findings-jsonl", str(target)]) != OK
+    said = capsys.readouterr()
+    # before the recording is played, which may take an hour
+    assert (said.out, said.err) == (
+        "",
+        f"watchstander: {target}: cannot be written (No such file or directory); name another file\n",
+    )
+
+
+@pytest.mark.parametrize("option", ["--until", "--speed"])
+@pytest.mark.parametrize("word", ["nan", "-1", "inf", "soon"])
+def test_a_number_that_makes_no_sense_is_refused(
+    option: str, word: str, short: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["replay", str(short), f"{option}={word}"]) == USAGE
+    assert f"argument {option}: {word!r}: give a number of 0 or more" in capsys.readouterr().err
+
+
+def test_the_last_line_of_a_recording_is_heard_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["replay", str(ROOT / "h200-xid"), "--findings-jsonl", str(tmp_path / "f.jsonl")]) == OK
+    summaries = [json.loads(line)["summary"] for line in (tmp_path / "f.jsonl").read_text().splitlines()]
+    assert [summary.split(" on ")[0] for summary in summaries] == ["Xid 31", "Xid 43", "Xid 13"]

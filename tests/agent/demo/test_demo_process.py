@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 from recording_cuts import ROOT, cut, phases
 
+from agent.cli.commands.demo import MARKER
+from agent.cli.exit_codes import FIX_CONFIGURATION
+from agent.server.data_folder import DataFolder
+
 pytestmark = pytest.mark.slow
 
 
@@ -31,14 +35,35 @@ def test_a_demo_of_a_short_recording_tells_what_was_done_and_leaves_an_agents_fo
     assert (tmp_path / "data" / "token").exists()
 
 
-def test_a_folder_that_is_not_the_demos_own_is_not_emptied(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["thesis.txt", "token"], ids=["a-persons-folder", "an-agents-own"])
+def test_a_folder_that_is_not_the_demos_own_is_not_emptied(name: str, tmp_path: Path) -> None:
     precious = tmp_path / "data"
     precious.mkdir()
-    (precious / "thesis.txt").write_text("years of work")
+    (precious / name).write_text("years of work")
     done = demo("--recording", ROOT / "h200-ddp", "--data", precious, cwd=tmp_path)
-    assert done.returncode != 0
+    assert done.returncode == FIX_CONFIGURATION
     assert "not a folder of an earlier demo" in done.stderr
-    assert (precious / "thesis.txt").read_text() == "years of work"
+    assert (precious / name).read_text() == "years of work"
+
+
+def test_the_folder_of_a_demo_in_which_an_agent_works_is_not_emptied(tmp_path: Path) -> None:
+    (tmp_path / MARKER).write_text("")
+    (tmp_path / "watchstander.db").write_text("what was found")
+    held = DataFolder(tmp_path)
+    done = demo("--recording", ROOT / "h200-ddp", "--data", tmp_path, cwd=tmp_path)
+    held.close()
+    assert done.returncode == FIX_CONFIGURATION
+    assert done.stderr == f"watchstander: data directory {tmp_path}: another agent works in it; stop that one first\n"
+    assert (tmp_path / "watchstander.db").read_text() == "what was found"
+
+
+def test_a_recording_that_cannot_be_played_costs_nothing_of_the_last_demo(tmp_path: Path) -> None:
+    (tmp_path / MARKER).write_text("")
+    good = ["--recording", ROOT / "h200-ddp"]
+    done = demo(*good, "--recording", tmp_path / "away", "--data", tmp_path, cwd=tmp_path)
+    assert done.returncode == FIX_CONFIGURATION
+    assert done.stderr == f"watchstander: {tmp_path}/away: no such folder: name one that holds a recording\n"
+    assert (tmp_path / MARKER).exists()
 
 
 @pytest.mark.parametrize("speed", ["0", "-1", "1001", "nan"])

@@ -124,13 +124,25 @@ def test_a_recording_without_a_truth_has_no_phases(tmp_path: Path) -> None:
     assert read_phases(tmp_path) is None
 
 
-def test_phases_that_lack_what_they_need_are_passed_over(tmp_path: Path) -> None:
-    phases = [fault(), {"kind": "fault", "label": "x", "start": 1}]
-    (tmp_path / "truth.json").write_text(json.dumps({"phases": phases}))
-    assert read_phases(tmp_path) == [fault()]
+@pytest.mark.parametrize(
+    ("hole", "why"),
+    [
+        (7, "it is no object"),
+        ({"kind": "fault", "label": "x", "start": 1}, "it has no end"),
+        ({"kind": "fault", "label": "x", "start": 1, "end": "soon"}, "its end is no number of Unix seconds"),
+        ({"kind": "fault", "label": [], "start": 1, "end": 2}, "its label is no text"),
+        ({"kind": "fault", "label": "x", "start": 1, "end": 2, "guilty": 3}, "its guilty is no object"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_a_phase_that_lacks_what_it_needs_is_passed_over_and_told(hole: object, why: str, tmp_path: Path) -> None:
+    (tmp_path / "truth.json").write_text(json.dumps({"phases": [fault(), hole]}))
+    told: list[str] = []
+    assert read_phases(tmp_path, told.append) == [fault()]
+    assert told == [f"{tmp_path / 'truth.json'}: passed over phase 2: {why}"]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"phases": 7}', '{"phases": [7]}'], ids=repr)
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"phases": 7}'], ids=repr)
 def test_a_file_that_is_no_truth_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "truth.json").write_text(text)
     with pytest.raises(FixConfiguration, match=r"truth\.json: not a truth file"):

@@ -2,6 +2,7 @@
 
 import gzip
 import math
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -110,8 +111,44 @@ def test_a_file_that_breaks_off_keeps_what_stands_before(folder):
     path = folder.path / "telemetry.csv.gz"
     path.write_bytes(path.read_bytes()[:-5000])
     telemetry = read_telemetry(path)
-    assert 100 < len(telemetry.gpus[0].times_ns) < 5000
-    assert telemetry.bad_rows >= 1
+    read = len(telemetry.gpus[0].times_ns)
+    assert 100 < read < 5000
+    assert Recording(folder.path).problems == [
+        f"{path}: breaks off after {read:,} good rows: what stands before is played; copy it anew"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "problems"),
+    [
+        ([f"{T},0,1,1,1"], []),
+        ([f"{T},0,1,1,1", "x", "", f"{T},0"], ["passed over 2 rows that cannot be read, the first is row 2"]),
+        ([f"{T},0,1,1,1", "x"], ["passed over a row that cannot be read, the first is row 2"]),
+        ([], ["holds no row that can be read: played without telemetry"]),
+    ],
+    ids=["whole", "two-bad-rows", "one-bad-row", "no-rows"],
+)
+def test_what_is_not_played_is_told_with_its_place(folder, rows, problems):
+    folder.telemetry(*rows)
+    folder.write("train.log", f"{datetime.fromtimestamp(T, UTC):%Y-%m-%dT%H:%M:%SZ} step: 1 loss: 2.0\n")
+    path = folder.path / "telemetry.csv.gz"
+    assert Recording(folder.path).problems == [f"{path}: {problem}" for problem in problems]
+
+
+def test_a_folder_that_may_not_be_read_is_named(folder, monkeypatch):
+    def refused(self, **_):
+        raise PermissionError(13, "Permission denied")
+
+    folder.telemetry(f"{T},0,1,1,1")
+    monkeypatch.setattr(type(folder.path), "stat", refused)
+    with pytest.raises(FixConfiguration, match=r"cannot be read \(Permission denied\): mend its rights"):
+        Recording(folder.path)
+
+
+def test_a_folder_in_the_place_of_a_log_is_named(folder):
+    (folder.path / "train.log").mkdir(parents=True)
+    with pytest.raises(FixConfiguration, match=r"train\.log: is a folder, not a log"):
+        Recording(folder.path)
 
 
 @pytest.mark.parametrize(
