@@ -31,6 +31,8 @@ _HEAD = struct.Struct("<qI")
 _LATEST_NS = 9_000_000_000 * 10**9
 LONGEST_SECONDS = 31 * 86_400
 """A recording that says it spans more has a wrong clock, and would be played tick by tick all that time."""
+MOST_CAUSES = 3
+"""Told of a file that is rotten in many places, whose every batch may be bad in its own words."""
 _ASIDE_NS = 3600 * 10**9
 """A batch received so long before the start or after the end of its recording does not belong to it."""
 
@@ -123,8 +125,12 @@ class BatchRecording:
 
     @property
     def problems(self) -> list[str]:
-        """What was passed over by the last `play` and why, a line each."""
-        return [f"{self.path}: passed over {count}: {why}" for why, count in self.bad.items()]
+        """What was passed over by the last `play` and why: the causes met first, and how much more there is."""
+        causes = list(self.bad.items())
+        lines = [f"{self.path}: passed over {count}: {why}" for why, count in causes[:MOST_CAUSES]]
+        if more := sum(count for _, count in causes[MOST_CAUSES:]):
+            lines.append(f"{self.path}: passed over {more} more, for causes like these")
+        return lines
 
     def play(self, until_ns: int | None = None) -> Iterator[tuple[int, Batch]]:
         """Yield (received, batch), ascending in time, up to but not at `until_ns`. What is bad is passed over.

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from collectors.errors import FixConfiguration
 from collectors.model import Batch, Origin, Subject, SubjectKind
-from collectors.recording.batches import FILE, BatchRecording, BatchWriter, holds_batches
+from collectors.recording.batches import FILE, MOST_CAUSES, BatchRecording, BatchWriter, holds_batches
 from collectors.wire import encode
 
 START = 1_795_392_000
@@ -71,6 +71,21 @@ def test_a_record_that_is_no_batch_costs_itself(tmp_path: Path) -> None:
     assert [one.sequence for _, one in recording.play()] == [1]
     assert sum(recording.bad.values()) == 1
     assert whole.startswith(b"WATCHSTANDER")
+
+
+def test_a_file_that_is_rotten_in_many_places_is_told_in_few_lines(tmp_path: Path) -> None:
+    with BatchWriter(tmp_path) as writer:
+        for second in range(40):
+            writer.write((START + second) * 10**9, b"x" * (second + 1))
+    written(tmp_path / "meta", [batch(0)])
+    (tmp_path / "meta" / "meta.json").rename(tmp_path / "meta.json")
+    recording = BatchRecording(tmp_path)
+
+    assert list(recording.play()) == []
+    assert len(recording.bad) > MOST_CAUSES
+    assert len(recording.problems) == MOST_CAUSES + 1
+    told = [int(line.removeprefix(f"{tmp_path}: passed over ").split(":")[0].split()[0]) for line in recording.problems]
+    assert sum(told) == 40
 
 
 @given(cut=st.integers(min_value=0, max_value=10_000))
