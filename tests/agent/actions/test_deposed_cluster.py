@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from agent_process import AgentProcess, until, xid
 
+from testcluster.faulty_proxy import Fault, FaultyProxy
 from testcluster.space import Space
 
 pytestmark = [pytest.mark.cluster, pytest.mark.postgres, pytest.mark.timeout(300)]
@@ -49,9 +50,17 @@ def metric(agent: AgentProcess, name: str) -> float:
     return float(next(line.split()[1] for line in lines if line.startswith(f"{name} ")))
 
 
+@pytest.fixture
+def proxy(cluster: Space) -> Iterator[FaultyProxy]:
+    """The first agent's way to the API server."""
+    with FaultyProxy(cluster.plane.url, cluster.plane.ca_file) as proxy:
+        yield proxy
+
+
 def test_a_leader_that_was_paused_in_mid_save_and_woken_overwrites_nothing_says_so_and_stands_by(
-    cluster: Space, agent_at: Start, postgres_url: str
+    cluster: Space, agent_at: Start, postgres_url: str, proxy: FaultyProxy
 ) -> None:
+    """The store alone tells it: when it wakes the API server does not answer it, so that it cannot ask who leads."""
     (name,) = cluster.add_nodes(1)
     uid = str(cluster.admin.get("Node", name)["metadata"]["uid"])
     shared: dict[str, Any] = {
@@ -59,7 +68,7 @@ def test_a_leader_that_was_paused_in_mid_save_and_woken_overwrites_nothing_says_
         "policy": {"mode": "audit"},
         "actions": {"lease_seconds": 12.0},  # as long as the second may stand still below
     }
-    first = agent_at("first", **shared)
+    first = agent_at("first", inventory={"kubernetes_url": proxy.url}, **shared)
     until(lambda: first.get("/v1/actions")["leads"])
     assert first.send(xid(uid)) == 200
     (opened,) = until(lambda: first.get("/v1/incidents")["incidents"])
@@ -78,18 +87,22 @@ def test_a_leader_that_was_paused_in_mid_save_and_woken_overwrites_nothing_says_
     second.pause()  # nothing but the old leader could change anything now
     newer = stored(postgres_url)
 
+    silent = Fault("", "/leases/", times=1_000_000, status=503)
+    proxy.add(silent)
     first.wake()
-    until(lambda: "not the leader any more" in first.log.read_text())
+    until(lambda: metric(first, "watchstander_store_overtaken_rows_total"))
     until(lambda: metric(first, "watchstander_store_waiting_rows") == 0)
     late = stored(postgres_url)
-    overtaken = metric(first, "watchstander_store_overtaken_rows_total")
+    said = [line for line in first.log.read_text().splitlines() if "not the leader any more" in line]
     second.wake()
+    silent.times = 0
     until(lambda: "leads, this agent stands by" in first.get("/v1/actions")["why_not"])
     refused = first.send(xid(uid, sequence=4, code=48))
 
     assert opened["id"] in {row[0] for row in newer[0]}
     assert late == newer
-    assert overtaken > 0
+    assert "generation 1 is over, agent" in said[0] and "leads under 2;" in said[0]
+    assert "rows were not stored, this agent stands by" in said[0]
     assert (refused, second.get("/v1/actions")["generation"]) == (503, 2)
 
 
