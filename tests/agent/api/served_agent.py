@@ -18,6 +18,7 @@ from agent.access.access import Access
 from agent.access.attempts import FailedAttempts
 from agent.access.authorise import Identity, Role
 from agent.access.hosts import HostList
+from agent.access.kubernetes import KubernetesIdentities
 from agent.access.sessions import COOKIE, Session, Sessions
 from agent.access.tokens import TokenTable
 from agent.actions.actions import Actions
@@ -106,8 +107,10 @@ def served(
     telling: Callable[[Store], None] = tell,
     watches: Callable[[], Spaces] = running_watch,
     more: Sequence[tuple[str, Identity]] = (),
+    kubernetes: KubernetesIdentities | None = None,
 ) -> Iterator[ServedAgent]:
-    """An agent's API and pages, at the time NOW of the story. `more`: tokens and their identities."""
+    """An agent's API and pages, at the time NOW of the story. `more`: tokens and their identities. `kubernetes`: who is
+    asked about all others."""
     store = open_store(f"sqlite:///{folder / 'store.sqlite'}")
     if story:
         telling(store)
@@ -121,11 +124,13 @@ def served(
     sessions = Sessions(lambda: NOW)
     session = sessions.redeem(sessions.make_code(admin))
     assert session is not None
-    access = Access(TokenTable(tokens), sessions, FailedAttempts(lambda: NOW, 10_000), HostList())
+    access = Access(
+        TokenTable(tokens), sessions, FailedAttempts(lambda: NOW, 10_000), HostList(), kubernetes=kubernetes
+    )
     # What these routes do not look at, the settings, is left out; the watch that runs is of another cluster.
     spaces = watches()
     settings = Settings(actions=ActionsSettings(approve_without_kubernetes=True))
-    actions = Actions(settings, store, spaces, lambda: NOW)
+    actions = Actions(settings, store, spaces, lambda: NOW, kubernetes=kubernetes)
     app = build_app(cast("Any", None), store, spaces, access, lambda: NOW, actions=actions)
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", loop="asyncio", lifespan="off"))
