@@ -2,16 +2,14 @@
 
 from starlette.requests import Request
 
-from agent.watch import Watch
+from agent.access.visible_nodes import inventory_of as known_to
 from collectors.model import Subject, SubjectKind
 from detectors.model import Incident, Inventory
 
 
 def inventory_of(request: Request, incident: Incident) -> Inventory | None:
     """The inventory of the watch that the incident came from; None where that watch is no more."""
-    watches = request.app.state.watches
-    watch = watches.get(incident.origin, incident.subject.cluster) if watches is not None else None
-    return watch.engine.inventory if isinstance(watch, Watch) else None
+    return known_to(request.app.state.watches, incident.origin, incident.subject.cluster)
 
 
 def peers_of(inventory: Inventory, subject: Subject) -> list[Subject]:

@@ -62,6 +62,18 @@ def visible_of(request: Request) -> Visible:
     return Visible(request.app.state.store, identity_of(request))
 
 
+def viewer_of(request: Request, may: Callable[[Permission], bool]) -> Viewer:
+    """Who is looking. `may`: whether they hold a right over what the page shows, where the page knows better than that
+    they hold it somewhere."""
+    return Viewer(
+        identity_of(request).name,
+        may(Permission.ACKNOWLEDGE),
+        may(Permission.ADMIN),
+        csrf_token_of(request),
+        may(Permission.APPROVE),
+    )
+
+
 def page(path: str, build: Callable[[Request], View], *, right: str = "read", cut: bool = False) -> Route:
     """The route of one page. `cut`: it reads through `visible_of`; else readers of single namespaces are refused."""
 
@@ -87,14 +99,7 @@ def _trouble(request: Request, problem: Problem) -> Response:
 
 def respond(request: Request, view: View) -> Response:
     """The HTML of a view."""
-    identity = identity_of(request)
-    viewer = Viewer(
-        identity.name,
-        identity.may(Permission.ACKNOWLEDGE),
-        identity.may(Permission.ADMIN),
-        csrf_token_of(request),
-        identity.may(Permission.APPROVE),
-    )
+    viewer = viewer_of(request, identity_of(request).may)
     now_ns = now_ns_of(request)
     always = {"viewer": viewer, "now_ns": now_ns, "here": request.url.path, "as_live": as_live_of(request)}
     text = environment().get_template(view.template).render(always | view.shows)

@@ -149,12 +149,14 @@ def _held_before(inventory: "Inventory", card: Subject, at_ns: int) -> set[str]:
     """Who held a card at a time that lies before its present holder's."""
     if at_ns < inventory.known_since_ns.get(card, 0) - SLACK_NS:
         return {UNKNOWN}
-    found: set[str] = set()
-    for key in ("namespace", "pods"):
-        value = inventory.value_at(card, key, at_ns)
-        if value:
-            found |= spoken_of(SubjectFacts(card, "", None, {key: value}))
-    uid = inventory.value_at(card, "pod_uid", at_ns)
+    before = {
+        key: inventory.value_at(card, key, at_ns)
+        for key in ("namespace", "pods", "pod_uid")
+        if at_ns < inventory.since_ns(card, key)  # what holds now has been counted; looking back costs more
+    }
+    held = {key: value for key in ("namespace", "pods") if (value := before.get(key))}
+    found = set(spoken_of(SubjectFacts(card, "", None, held)))
+    uid = before.get("pod_uid")
     if uid and not found:
         found |= inventory.belonging.of(Subject(card.cluster, SubjectKind.POD, uid)) or {UNKNOWN}
     return found

@@ -219,6 +219,10 @@ class Inventory:
         known_ns = self.known_since_ns.get(subject, 0)
         return present(self._all_told(subject), key, self._history.since_ns(subject, key, known_ns))
 
+    def since_ns(self, subject: Subject, key: str) -> int:
+        """Since when an attribute is as it is now, absent or not, as far as is known; 0: nobody told of the subject."""
+        return self._history.since_ns(subject, key, self.known_since_ns.get(subject, 0))
+
     def history(self, subject: Subject, key: str) -> tuple[Fact, ...]:
         """All values of an attribute that are remembered, oldest first, the present one last."""
         now = self.fact(subject, key)

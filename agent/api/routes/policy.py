@@ -44,7 +44,7 @@ class PolicyExplanation(msgspec.Struct, frozen=True):
     """What the rule asks for and is not in the plan, and why."""
     hidden: int
     """Lines of plan, undo and what is left out that are not shown to readers of single namespaces, whom they may not
-    concern; guards' reasons are withheld from them too."""
+    concern; the reasons of rules and guards are withheld from them too."""
     steps: list[str]
     """Of the plan, in their order, in words; none without a view of the cluster."""
     undo: list[str]
@@ -75,7 +75,7 @@ def explain_policy(call: Call[NoQuery]) -> PolicyExplanation:
         digest=told.digest,
         mode=told.mode,
         verdict=told.verdict,
-        rules=told.rules,
+        rules=[msgspec.structs.replace(rule, reason=WITHHELD) for rule in told.rules] if limited else told.rules,
         guards=_guards(told, limited=limited),
         left_out=[] if limited else list(told.left_out),
         hidden=len(told.left_out) + len(steps) + len(undo) if limited else 0,

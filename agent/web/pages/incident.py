@@ -18,7 +18,7 @@ from agent.incidents.cost import cost_of
 from agent.store.store import Store
 from agent.web.charts import charts_of
 from agent.web.peers import inventory_of, peers_of
-from agent.web.render import View, page, visible_of
+from agent.web.render import View, page, viewer_of, visible_of
 from collectors.model import Event
 from detectors.model import Finding
 
@@ -108,6 +108,7 @@ def incident_page(request: Request) -> View:
         ),
         "events": [line_of(event, incident.since_ns) for event in story.events],
         "seen": seen,
+        "viewer": viewer_of(request, lambda right: visible.sight.may(right, seen.stored.namespaces)),
         "story": story,
         "plans_hidden": plans.hidden,
         "limited": visible.limited,

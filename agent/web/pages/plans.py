@@ -20,7 +20,7 @@ from agent.api.problem import Problem, problem_of
 from agent.api.routes.plans import card_of, find_plan
 from agent.cli.card import blast_words
 from agent.web.pages.words import MOST_BYTES
-from agent.web.render import View, page, respond, visible_of
+from agent.web.render import View, page, respond, viewer_of, visible_of
 from collectors.errors import GiveUp, WatchError
 from policies.journal import OVER, PlanState
 
@@ -59,6 +59,7 @@ def plan_page(request: Request) -> View:
     shows = {
         "title": f"{entry.plan.id} - Watchstander",
         "entry": entry,
+        "viewer": viewer_of(request, lambda right: visible.sight.may(right, targets(entry))),
         "card": card_of(visible, entry),
         "blast_words": _blast_words(entry.plan.blast),
         "waits": entry.state is PlanState.AWAITING,

@@ -420,3 +420,15 @@ def test_a_login_link_of_a_reader_shows_a_browser_no_more(own_agent: ServedAgent
     assert own_agent.get("/", READER_TOKEN).text.lower().count(MARK) > 0
     assert own_agent.get("/audit?verify=1", None, cookie=cookie, accept="text/html").status == 403
     assert own_agent.ask("POST", "/v1/actions/pause", ADMIN_TOKEN, b'{"reason": "x"}').status == 200
+
+
+def test_a_page_offers_only_what_may_be_said_there(own_agent: ServedAgent) -> None:
+    link = own_agent.post("/v1/login-links", ADMIN_OF_OURS).json["url"]
+    cookie = own_agent.get(link, None).headers["set-cookie"].partition(";")[0]
+
+    def forms(path: str) -> set[str]:
+        return set(re.findall(r'action="[^"]*/(\w+)"', own_agent.get(path, None, cookie=cookie).text)) - {"logout"}
+
+    assert forms(f"/incidents/{OUR_INCIDENT.id}") == {"feedback", "snooze", "resolve", "merge", "split"}
+    assert forms(f"/incidents/{MIXED.id}") == set()
+    assert forms(f"/plans/{OUR_PLAN.id}") == {"approve", "reject"}
