@@ -33,6 +33,8 @@ class Pause:
     since_ns: int
     until_ns: int = 0
     """0 while it lasts."""
+    parted: bool = False
+    """Whether a save or an evaluation lies between it and the one before: that run is as long as it is."""
 
 
 @dataclass(slots=True)
@@ -43,6 +45,7 @@ class Pauses:
     _held: list[Pause] = field(default_factory=list)
     _bursts: bool = False
     """Whether bursts were seen in this row: a sparse log shows them now and then."""
+    _parted: bool = False
 
     def paused(self, guilty: Ints, since_ns: int) -> None:
         """The job stands still, because of these columns."""
@@ -52,7 +55,8 @@ class Pauses:
             self._guilty = who
         if not self._held or self._held[-1].until_ns:
             since_ns = max(since_ns, self._held[-1].until_ns if self._held else 0)
-            self._held.append(Pause(since_ns))
+            self._held.append(Pause(since_ns, parted=self._parted))
+            self._parted = False
             del self._held[:-MOST_HELD]
 
     def goes_on(self, time_ns: int) -> None:
@@ -60,10 +64,15 @@ class Pauses:
         if self._held and not self._held[-1].until_ns:
             self._held[-1].until_ns = time_ns
 
+    def parted(self, time_ns: int) -> None:
+        """A save or an evaluation: it cures no slow rank, but the run in which it lies tells nothing by its length."""
+        self.goes_on(time_ns)
+        self._parted = True
+
     def forget(self) -> None:
-        """The job has ended, or does something that it has announced: what comes next is another story."""
+        """The job has ended or starts anew: what comes next is another story."""
         self._held.clear()
-        self._guilty, self._bursts = (), False
+        self._guilty, self._bursts, self._parted = (), False, False
 
     def again(self, rhythm: Rhythm | None, time_ns: int) -> list[Pause]:
         """The pauses that come again and again, the present one last; none where they do not.
@@ -97,7 +106,7 @@ def _together(held: list[Pause]) -> list[Pause]:
     joined: list[Pause] = []
     for pause in held:
         if joined and pause.since_ns <= joined[-1].until_ns:
-            joined[-1] = Pause(joined[-1].since_ns, pause.until_ns)
+            joined[-1] = Pause(joined[-1].since_ns, pause.until_ns, joined[-1].parted)
         else:
             joined.append(pause)
     return joined
@@ -118,18 +127,19 @@ def _filled(held: list[Pause], rhythm: Rhythm | None) -> list[Pause]:
             since_ns = gap.end_ns - int(waited_s * NS)
             between = before.until_ns - COARSE_S * NS <= since_ns and gap.end_ns <= after.since_ns + COARSE_S * NS
             if between and waited_s * ALIKE + COARSE_S >= min(over) and since_ns >= filled[-1].until_ns:
-                filled.append(Pause(since_ns, gap.end_ns))
-        filled.append(Pause(max(after.since_ns, filled[-1].until_ns), after.until_ns))
+                filled.append(Pause(since_ns, gap.end_ns, after.parted))
+        filled.append(Pause(max(after.since_ns, filled[-1].until_ns), after.until_ns, after.parted))
     return filled
 
 
 def _is_row(held: list[Pause], time_ns: int) -> bool:
     waits = [((pause.until_ns or time_ns) - pause.since_ns) / NS for pause in held]
     runs = [(after.since_ns - before.until_ns) / NS for before, after in pairwise(held)]
+    whole = [run for run, after in zip(runs, held[1:], strict=True) if not after.parted]
     # the last one may not be over yet: it must only not be longer than the others
-    alike = _alike(waits[:-1]) and waits[-1] <= ALIKE * max(waits[:-1]) + COARSE_S and _alike(runs)
+    alike = _alike(waits[:-1]) and waits[-1] <= ALIKE * max(waits[:-1]) + COARSE_S and _alike(whole)
     return alike and sum(waits) >= WAITS_SHARE * (sum(waits) + sum(runs))
 
 
 def _alike(seconds: list[float]) -> bool:
-    return max(seconds) <= ALIKE * min(seconds) + COARSE_S
+    return bool(seconds) and max(seconds) <= ALIKE * min(seconds) + COARSE_S

@@ -11,6 +11,7 @@ from enum import Enum
 
 import numpy as np
 
+from collectors.model import EventKind
 from detectors.frame import NS, Bools, Floats, Ints
 from detectors.gpu.habits import GONE, LOW, NEWEST_S, SPIN, STILL, UNKNOWN, WORK, Habits
 from detectors.job.pauses import WAITS_SHARE, Pauses
@@ -34,6 +35,8 @@ LONG_GAP, SHORT_GAP, SHORT_SHARE = 5.0, 2.0, 0.25
 HEARD_S = 5.5
 """One interval of calm batches, and what they take to come: a rank that is not heard for longer may be the one that the
 others wait for."""
+INTERLUDES = frozenset({EventKind.CHECKPOINT_START.value, EventKind.EVALUATION_START.value})
+"""What a job announces and then goes on as before, its slow rank included; a start is another story."""
 UNDECIDED_S = 8.0
 """How long a late rank may stay undecided between its loader and its host: two waits of a loader are seen by then."""
 
@@ -146,6 +149,8 @@ class Judge:
         if situation in pauses:
             self._pauses.paused(guilty, since_ns)
             situation, since_ns, share = self._again(situation, since_ns, len(ranks), rhythm, time_ns)
+        elif situation is Situation.EXCUSED and rhythm is not None and rhythm.excuse(time_ns) in INTERLUDES:
+            self._pauses.parted(time_ns)
         elif situation in (Situation.EXCUSED, Situation.RANK_GONE, Situation.CRASHED, Situation.ENDED):
             self._pauses.forget()
         elif situation is not Situation.NOT_READY:

@@ -172,3 +172,46 @@ def test_a_line_that_comes_while_no_card_moves_does_not_part_a_wait() -> None:
         (1021.8, 1040.5),
         (1042.8, 0),
     ]
+
+
+def parted_row(runs: list[float], after: int) -> tuple[Pauses, int]:
+    """Waits of 17 s; a save of 8 s lies in the run after wait number `after`."""
+    pauses, now_ns = Pauses(), 1000 * NS
+    for number, run in enumerate([*runs, 0.0]):
+        pauses.paused(np.array([2]), now_ns)
+        now_ns += 17 * NS
+        if not run:
+            break
+        if number == after:
+            pauses.parted(now_ns)
+            now_ns += 8 * NS
+        pauses.goes_on(now_ns)
+        now_ns += int(run * NS)
+    return pauses, now_ns
+
+
+def test_a_save_between_two_waits_does_not_end_their_row() -> None:
+    pauses, now_ns = parted_row([2, 2], after=1)
+
+    assert len(pauses.again(None, now_ns)) == 3
+
+
+def test_waits_that_have_nothing_but_saves_between_them_are_no_row() -> None:
+    pauses, now_ns = parted_row([2], after=0)
+    pauses.parted(now_ns)
+    pauses.paused(np.array([2]), now_ns + 10 * NS)
+
+    assert pauses.again(None, now_ns + 27 * NS) == []
+
+
+@pytest.mark.parametrize(
+    ("announced", "stragglers"),
+    [(EventKind.CHECKPOINT_START, 1), (EventKind.EVALUATION_START, 1), (EventKind.TRAINING_START, 0)],
+    ids=["save", "evaluation", "start"],
+)
+def test_a_slow_rank_is_one_on_both_sides_of_a_save_and_not_of_a_start(announced: EventKind, stragglers: int) -> None:
+    fleet = around(job(), 2, wait_s=15, run_s=3, steps=1, guilty=2)
+    fleet.log(announced).set(**STILL).run(6).set(**WORK)
+    around(fleet.run(1).log(EventKind.TRAINING_STEP, step=fleet.step + 1.0), 1, wait_s=15, run_s=3, steps=1, guilty=2)
+
+    assert len(fleet.of(K.STRAGGLER)) == stragglers
