@@ -37,6 +37,9 @@ HEARD_S = 5.5
 others wait for."""
 INTERLUDES = frozenset({EventKind.CHECKPOINT_START.value, EventKind.EVALUATION_START.value})
 """What a job announces and then goes on as before, its slow rank included; a start is another story."""
+SEEN_SHARE = 0.9
+"""Where so many ranks are seen to be still, and none to do anything else, the job stands still, whatever those do whose
+collectors have just come back: while collectors are rolled over a job of 128 nodes, some always have."""
 UNDECIDED_S = 8.0
 """How long a late rank may stay undecided between its loader and its host: two waits of a loader are seen by then."""
 
@@ -211,8 +214,12 @@ class Judge:
         start_ns = int(habits.window_start_ns[ranks].min())
         if rhythm and rhythm.excuse(time_ns):
             return Situation.EXCUSED, start_ns, nobody, None
-        if (category == UNKNOWN).any():
-            return Situation.NOT_READY, start_ns, nobody, None
+        whole = category != UNKNOWN
+        if not whole.all():
+            if whole.sum() < SEEN_SHARE * len(ranks) or not (category[whole] == STILL).all():
+                return Situation.NOT_READY, start_ns, nobody, None
+            ranks, category = ranks[whole], category[whole]
+            start_ns = int(habits.window_start_ns[ranks].min())
         if start_ns < self.fresh_after_ns:
             return Situation.UNKNOWN, start_ns, nobody, None
         if rhythm and start_ns < rhythm.announced_end_ns:

@@ -222,6 +222,18 @@ def test_a_card_that_has_fallen_silent_is_not_blamed_for_the_work_it_was_last_se
     assert fleet.run(30).open(K.STRAGGLER) == []
 
 
+@pytest.mark.parametrize(("gpus", "seen"), [(12, True), (8, False)], ids=["one-of-twelve", "one-of-eight"])
+def test_a_large_job_stands_still_also_where_a_collector_has_just_come_back(gpus: int, seen: bool) -> None:
+    # found on a simulated day: a loader stopped for 16 s while collectors were rolled over the job's 128 nodes
+    fleet = steady(gpus)
+    fleet.silent.add(3)
+    quiet(fleet.run(3)).set(**STILL).run(4)
+    fleet.silent.clear()
+    fleet.run(4)
+
+    assert bool(fleet.of(K.TRAINING_STALL)) is seen
+
+
 def test_while_a_rank_is_silent_nobody_who_works_is_a_straggler() -> None:
     fleet = quiet(steady()).set(**SPIN).set(2, **WORK)
     fleet.silent = {3}
