@@ -11,6 +11,7 @@ from collectors.model import Origin, Subject, SubjectKind
 from detectors.contract import Clearing, Opening, Opinion
 from detectors.inventory import UNKNOWN
 from detectors.model import Finding, FindingKind, Inventory
+from detectors.model.namespaces import namespaces_at
 from detectors.recurrence import ANEW, Recoveries
 
 MOST_EVIDENCE = 12
@@ -141,10 +142,10 @@ def _relations(opening: Opening, inventory: Inventory) -> tuple[Subject, ...]:
 
 def _namespaces(opening: Opening, inventory: Inventory, since_ns: int | None = None) -> tuple[str, ...]:
     """Whose pods and jobs it concerns: its subject's, and those of the jobs and pods that it names beside it."""
-    found = set(inventory.namespaces(opening.subject, since_ns))
+    found = set(namespaces_at(inventory, opening.subject, since_ns))
     for related in _relations(opening, inventory):
         if related.kind in _NAMED:
-            found.update(inventory.namespaces(related))
+            found.update(namespaces_at(inventory, related))
     return tuple(sorted(found)) if found != {UNKNOWN} else ()
 
 

@@ -11,8 +11,8 @@ from agent.server.spaces import Spaces
 from agent.store.rows import NodeSeen
 from agent.watch import Watch
 from collectors.model import Origin, Subject, SubjectKind
-from detectors.inventory.belonging import held_since_ns
 from detectors.model import Inventory
+from detectors.model.namespaces import held_since_ns, namespaces_at
 
 FROM_THE_BEGINNING = 0
 _SOMEBODYS = frozenset({SubjectKind.GPU, SubjectKind.POD, SubjectKind.JOB})
@@ -37,7 +37,7 @@ def reads_subject(visible: Visible, inventory: Inventory, subject: Subject) -> b
     """Whether what sources say of a card, pod or job may be read."""
     if not visible.limited:
         return True
-    return subject.kind in _SOMEBODYS and visible.sight.whole(inventory.namespaces(subject))
+    return subject.kind in _SOMEBODYS and visible.sight.whole(namespaces_at(inventory, subject))
 
 
 def readable_since_ns(visible: Visible, spaces: Spaces | None, subject: Subject) -> int | None:
@@ -60,7 +60,7 @@ def readable(visible: Visible, inventory: Inventory | None, subjects: Sequence[S
 def _is_mine(visible: Visible, spaces: Spaces | None, node: NodeSeen) -> bool:
     inventory = inventory_of(spaces, Origin(node.origin), node.cluster)
     subject = Subject(node.cluster, SubjectKind.NODE, node.id)
-    return inventory is not None and visible.sight.touches(inventory.namespaces(subject))
+    return inventory is not None and visible.sight.touches(namespaces_at(inventory, subject))
 
 
 def _inventories(spaces: Spaces | None, cluster: str) -> Iterable[Inventory]:

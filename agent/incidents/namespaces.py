@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from collectors.model import Event, SubjectKind
 from detectors.inventory import joined
 from detectors.model import Inventory
+from detectors.model.namespaces import namespaces_at
 
 ATTRIBUTE = "namespace"
 """Of a kept event; several with commas between, one that is not known as nothing between two."""
@@ -16,7 +17,7 @@ _OF_SOMEBODY = frozenset({SubjectKind.GPU, SubjectKind.POD, SubjectKind.JOB, Sub
 
 def placed(event: Event, inventory: Inventory) -> Event:
     """The event with the namespaces of its subject at its time; without any where it is nobody's, or a node's."""
-    named = joined(inventory.namespaces(event.subject, event.time_ns)) if event.subject.kind in _OF_SOMEBODY else ""
+    named = joined(namespaces_at(inventory, event.subject, event.time_ns)) if event.subject.kind in _OF_SOMEBODY else ""
     if event.attributes.get(ATTRIBUTE, "") == named:
         return event
     attributes = {key: value for key, value in event.attributes.items() if key != ATTRIBUTE}

@@ -12,6 +12,7 @@ from detectors.frame import Columns
 from detectors.goodput.cause import BLAMES
 from detectors.goodput.stretch import Base
 from detectors.model import Finding, Incident, Inventory
+from detectors.model.namespaces import namespaces_at
 from detectors.view import Jobs
 
 NS = 10**9
@@ -181,7 +182,7 @@ class JobBook:
             if size.isascii() and size.isdigit() and 0 < len(size) < 8:
                 job.world_size = int(size)
             job.image = inventory.attribute(subject, "image") or job.image
-            job.is_of(inventory.namespaces(subject))
+            job.is_of(namespaces_at(inventory, subject))
             held = counts.get(subject)
             job.has_gpus(0 if held is None else len(held), now_ns)
             mark = inventory.attribute(subject, "attempt")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from collectors.model import Batch, Subject, SubjectFacts, SubjectKind
-from detectors.inventory.belonging import Belonging, namespaces_at
+from detectors.inventory.belonging import Belonging
 from detectors.inventory.dated import Contradiction, Fact, Gone
 from detectors.inventory.history import History, present
 from detectors.inventory.pci import PciIndex
@@ -142,13 +142,6 @@ class Inventory:
             pod = self.facts.get(Subject(subject.cluster, SubjectKind.POD, facts.attributes["pod_uid"]))
             job = pod.attributes.get("job") if pod else None
         return Subject(subject.cluster, SubjectKind.JOB, job) if job else None
-
-    def namespaces(self, subject: Subject, at_ns: int | None = None) -> tuple[str, ...]:
-        """The Kubernetes namespaces that it belongs to, sorted; "" stands for one that nobody has told, () for none.
-
-        `at_ns`: of a card also whoever held it then.
-        """
-        return namespaces_at(self, subject, at_ns)
 
     def laid_out(self, subject: Subject, key: str) -> str | None:
         """`rack`, `nvlink_domain` or `pool` of a subject: its own, else its node's."""

@@ -30,6 +30,7 @@ from collectors.model import (
     SubjectFacts,
     SubjectKind,
 )
+from detectors.model.namespaces import namespaces_at
 from policies.cluster.client import KubeClient
 from policies.cluster.rbac import AGENT, manifests, roles_for_people
 from policies.executor import entry_for
@@ -114,8 +115,8 @@ class Watched:
             assert isinstance(watch, Watch)
             inventory = watch.engine.inventory
             end = time.monotonic() + PATIENCE_S
-            while any(inventory.namespaces(team.card) != (team.namespace,) for team in teams):
-                assert time.monotonic() < end, [inventory.namespaces(team.card) for team in teams]
+            while any(namespaces_at(inventory, team.card) != (team.namespace,) for team in teams):
+                assert time.monotonic() < end, [namespaces_at(inventory, team.card) for team in teams]
                 told.apply(inventory, self.now_ns)
                 time.sleep(0.05)
         finally:

@@ -7,6 +7,7 @@ from agent.incidents.namespaces import of_event, placed
 from collectors.model import Event, EventKind, EventSource, Subject, SubjectFacts, SubjectKind
 from detectors.inventory import UNKNOWN
 from detectors.model import Inventory
+from detectors.model.namespaces import namespaces_at
 
 NODE, CARD = of(SubjectKind.NODE, "n1"), of(SubjectKind.GPU, "g1")
 JOB = of(SubjectKind.JOB, "job-a/0")
@@ -82,7 +83,7 @@ def test_a_card_belongs_to_whoever_holds_it(said: dict[str, str], expected: tupl
     told = Told()
     told.card("g1", "n1", "node-1", **said)
 
-    assert told.watch.engine.inventory.namespaces(CARD) == expected
+    assert namespaces_at(told.watch.engine.inventory, CARD) == expected
 
 
 def test_the_cluster_and_the_collector_are_both_believed_where_they_disagree() -> None:
@@ -90,8 +91,8 @@ def test_the_cluster_and_the_collector_are_both_believed_where_they_disagree() -
     told.says(*pod_of(POD_A, "team-a", JOB.id))
     told.card("g1", "n1", "node-1", pod_uid="pod-a", namespace="team-lie", job=JOB.id)
 
-    assert told.watch.engine.inventory.namespaces(CARD) == ("team-a", "team-lie")
-    assert told.watch.engine.inventory.namespaces(JOB) == ("team-a", "team-lie")
+    assert namespaces_at(told.watch.engine.inventory, CARD) == ("team-a", "team-lie")
+    assert namespaces_at(told.watch.engine.inventory, JOB) == ("team-a", "team-lie")
 
 
 def test_a_node_belongs_to_all_who_hold_a_card_or_have_a_pod_there_now() -> None:
@@ -99,12 +100,12 @@ def test_a_node_belongs_to_all_who_hold_a_card_or_have_a_pod_there_now() -> None
     inventory: Inventory = told.watch.engine.inventory
     told.card("g1", "n1", "node-1", pod_uid="pod-a", namespace="team-a", job=JOB.id)
     told.says(*pod_of(POD_B, "team-b", "job-b/0"))
-    both = inventory.namespaces(NODE)
+    both = namespaces_at(inventory, NODE)
     told.deletes(POD_B)
 
-    assert (both, inventory.namespaces(NODE)) == (("team-a", "team-b"), ("team-a",))
-    assert inventory.namespaces(of(SubjectKind.NODE, "empty")) == ()
-    assert inventory.namespaces(of(SubjectKind.RACK, "r1")) == ()
+    assert (both, namespaces_at(inventory, NODE)) == (("team-a", "team-b"), ("team-a",))
+    assert namespaces_at(inventory, of(SubjectKind.NODE, "empty")) == ()
+    assert namespaces_at(inventory, of(SubjectKind.RACK, "r1")) == ()
 
 
 def test_a_job_keeps_its_namespace_when_it_has_let_go_of_its_cards() -> None:
@@ -112,9 +113,9 @@ def test_a_job_keeps_its_namespace_when_it_has_let_go_of_its_cards() -> None:
     told.card("g1", "n1", "node-1", pod_uid="pod-a", namespace="team-a", job=JOB.id)
     told.card("g1", "n1", "node-1")
 
-    assert told.watch.engine.inventory.namespaces(JOB) == ("team-a",)
-    assert told.watch.engine.inventory.namespaces(of(SubjectKind.JOB, "nobody's")) == (UNKNOWN,)
-    assert told.watch.engine.inventory.namespaces(CARD) == ()
+    assert namespaces_at(told.watch.engine.inventory, JOB) == ("team-a",)
+    assert namespaces_at(told.watch.engine.inventory, of(SubjectKind.JOB, "nobody's")) == (UNKNOWN,)
+    assert namespaces_at(told.watch.engine.inventory, CARD) == ()
 
 
 def test_two_jobs_of_one_id_in_two_namespaces_belong_to_both() -> None:
@@ -122,7 +123,7 @@ def test_two_jobs_of_one_id_in_two_namespaces_belong_to_both() -> None:
     told.card("g1", "n1", "node-1", pod_uid="pod-a", namespace="team-a", job="train")
     told.card("g2", "n2", "node-2", pod_uid="pod-b", namespace="team-b", job="train")
 
-    assert told.watch.engine.inventory.namespaces(of(SubjectKind.JOB, "train")) == ("team-a", "team-b")
+    assert namespaces_at(told.watch.engine.inventory, of(SubjectKind.JOB, "train")) == ("team-a", "team-b")
 
 
 def test_an_attempt_bears_the_namespaces_of_its_job() -> None:
