@@ -6,6 +6,7 @@ Columns by name, any order: `node`, and what is known of `rack`, `nvlink_domain`
 
 import csv
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 from collectors.errors import FixConfiguration
@@ -14,8 +15,8 @@ FILE = "inventory.csv"
 TOPOLOGY = ("rack", "nvlink_domain", "pool")
 
 
-def read_nodes(recording: Path) -> dict[str, dict[str, str]]:
-    """Attributes of each node by its name; empty where there is no file.
+def read_nodes(recording: Path, tell: Callable[[str], object] = len) -> dict[str, dict[str, str]]:
+    """Attributes of each node by its name; empty where there is no file. `tell` hears of rows that are passed over.
 
     Raises FixConfiguration where the file cannot be read or has no column `node`.
     """
@@ -26,11 +27,12 @@ def read_nodes(recording: Path) -> dict[str, dict[str, str]]:
         text = path.read_text("utf-8", "replace")
     except OSError as error:
         raise FixConfiguration(f"{path}: cannot be read ({error})") from None
-    return nodes_in(text, str(path))
+    return nodes_in(text, str(path), tell)
 
 
-def nodes_in(text: str, where: str) -> dict[str, dict[str, str]]:
+def nodes_in(text: str, where: str, tell: Callable[[str], object] = len) -> dict[str, dict[str, str]]:
     """The same of a file's text; `where` names it in errors."""
+    bad: list[int] = []
     nodes: dict[str, dict[str, str]] = {}
     try:
         rows = csv.DictReader(io.StringIO(text, newline=""))
@@ -38,10 +40,16 @@ def nodes_in(text: str, where: str) -> dict[str, dict[str, str]]:
             raise FixConfiguration(f"{where}: has no column node; its first line names the columns")
         for row in rows:
             name = row["node"]
-            if name and name not in nodes:
+            # DictReader puts cells beyond the columns under None.
+            if not name or None in row:
+                bad.append(rows.line_num)
+            elif name not in nodes:
                 nodes[name] = {key: row[key] for key in TOPOLOGY if row.get(key)}
     except csv.Error as error:
         raise FixConfiguration(f"{where}: cannot be read ({error})") from None
+    if bad:
+        why = "no node is named, or there are more cells than columns"
+        tell(f"{where}: passed over {len(bad)} of its rows, the first is line {bad[0]}: {why}")
     return nodes
 
 

@@ -4,6 +4,7 @@ A recording of batches (many nodes) has been through its collectors already, and
 NVLink domains and pools come from `inventory.csv` where there is one; a bundle has what the cluster's API said as well.
 """
 
+import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from detectors.inventory.sources import Source
 from detectors.model import Inventory
 from policies.rules import Compiled
 
+_LOG = logging.getLogger(__name__)
 NATIVE_DEPTH = 40
 """Looks kept a GPU where every row of a 5 Hz recording is one: the window covers the same six seconds."""
 
@@ -79,9 +81,10 @@ def tell_inventory(inventory: Inventory, recording: Recording | BatchRecording, 
         for source, facts in _facts_of(recording).items():
             inventory.tell(source, [one for one in facts if one.subject.cluster == recording.cluster], now_ns)
         text = recording.small(FILE)
-        nodes = nodes_in(text.decode("utf-8", "replace"), recording.place_of(FILE)) if text is not None else {}
+        where = recording.place_of(FILE)
+        nodes = nodes_in(text.decode("utf-8", "replace"), where, _LOG.warning) if text is not None else {}
     else:
-        nodes = read_nodes(recording.path)
+        nodes = read_nodes(recording.path, _LOG.warning)
     topology = {(SubjectKind.NODE, name): said for name, said in nodes.items() if said}
     if topology:
         inventory.tell_by_name(Source.CSV, topology, now_ns)

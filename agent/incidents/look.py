@@ -14,6 +14,10 @@ _CARD = re.compile(r"(?:(?P<node>.+)/)?gpu ?(?P<index>\d{1,4})", re.IGNORECASE)
 _MOST_NAMED = 6
 
 
+class NothingCalled(GiveUp):
+    """No subject has this name or key."""
+
+
 def look_at(watch: Watch, wanted: str, now_ns: int) -> list[LookRow]:
     """All detectors' look at a subject, by key or by name, as the watch stands; it is not changed.
 
@@ -68,7 +72,9 @@ def subject_named(inventory: Inventory, wanted: str) -> Subject:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise GiveUp(f"nothing here is called {wanted[:60]!r}: write cluster/kind/id, node-7, node-7/gpu3 or a job")
+        raise NothingCalled(
+            f"nothing here is called {wanted[:60]!r}: write cluster/kind/id, node-7, node-7/gpu3 or a job"
+        )
     named = ", ".join(str(subject) for subject in sorted(found)[:_MOST_NAMED])
     more = ", ..." if len(found) > _MOST_NAMED else ""
     raise GiveUp(f"{wanted[:60]!r} is the name of {len(found)} things: {named}{more}; write the key of one")

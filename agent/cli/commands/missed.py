@@ -10,7 +10,7 @@ import msgspec
 
 from agent.api.words import duration, figure
 from agent.cli.client import add_agent_arguments, connect
-from agent.cli.exit_codes import OK, USAGE
+from agent.cli.exit_codes import OK, USAGE, NotFound
 from agent.cli.main import complain
 from agent.cli.moments import moment_ns, some_moment
 
@@ -62,10 +62,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _of_recording(args: argparse.Namespace) -> dict[str, Any]:
     from agent.api.routes.look import Look, LookShape
-    from agent.incidents.look import look_back
+    from agent.incidents.look import NothingCalled, look_back
 
     at_ns = moment_ns(args.at, time.time_ns())
-    _, rows = look_back(args.recording, args.subject, at_ns)
+    try:
+        _, rows = look_back(args.recording, args.subject, at_ns)
+    except NothingCalled as error:
+        raise NotFound(str(error)) from None
     told: dict[str, Any] = msgspec.to_builtins(Look(at_ns, [LookShape.of(row) for row in rows]))
     return told
 

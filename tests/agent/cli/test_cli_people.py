@@ -77,6 +77,12 @@ def test_a_word_is_said_and_how_the_incident_stands_is_printed(
         pytest.param(["merge", "7f3a", "7f3a"], 5, "into itself", id="itself"),
         pytest.param(["feedback", "7f3a", "perhaps"], 2, "perhaps", id="no judgement"),
         pytest.param(["missed", "--subject", "nobody"], 1, "nothing here is called", id="nobody"),
+        pytest.param(
+            ["missed", "--subject", "nobody", "--at", "27", "--recording", str(RECORDING)],
+            1,
+            "nothing here is called",
+            id="nobody in a recording",
+        ),
         pytest.param(["missed", "--subject", "x", "--at", "5"], 2, "go together", id="at without a recording"),
     ],
 )
