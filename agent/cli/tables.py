@@ -37,9 +37,15 @@ def console(stream: IO[str] | None = None) -> "Console":
     """A rich console on stdout that neither parses markup nor guesses at what to colour."""
     from rich.console import Console
 
+    class Told(Console):
+        """rich ends the program with code 1 where a reader goes away; the command line has a code of its own."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
     out = stream or sys.stdout
     width = None if out.isatty() else PIPED_WIDTH
-    return Console(file=out, markup=False, highlight=False, emoji=False, soft_wrap=False, width=width)
+    return Told(file=out, markup=False, highlight=False, emoji=False, soft_wrap=False, width=width)
 
 
 def cell(value: str, style: str = "") -> "Text":

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import shutil
 import sys
 import time
@@ -57,12 +58,16 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         sys.stdout.write(json.dumps(summaries, indent=1) + "\n")
         return OK
-    command = Path(sys.argv[0])
-    shown = command if command.name == "watchstander" else "watchstander"
     print(f"\nDone in {time.monotonic() - began:.0f} s. To see the same in the browser:\n")
-    print(f"  {shown} agent --data {args.data}\n")
+    print(f"  {command_to_show(Path(sys.argv[0]), args.data)}\n")
     print("and open the link that it prints.")
     return OK
+
+
+def command_to_show(called: Path, data: Path) -> str:
+    """What a shell takes to show the same in a browser, by the name under which this program was called."""
+    shown = str(called) if called.name == "watchstander" else "watchstander"
+    return shlex.join([shown, "agent", "--data", str(data)])
 
 
 def _open(path: Path) -> "Opened":

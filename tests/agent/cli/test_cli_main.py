@@ -133,10 +133,11 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.slow
-def test_a_reader_that_goes_away_is_no_error() -> None:
+@pytest.mark.parametrize("name", ["version", "detectors"], ids=["a-line", "a-table"])
+def test_a_reader_that_goes_away_is_no_error(name: str) -> None:
     read, write = os.pipe()
     os.close(read)
-    command = [sys.executable, "-m", "agent.cli.main", "version"]
+    command = [sys.executable, "-m", "agent.cli.main", name]
     ran = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False)
     os.close(write)
 

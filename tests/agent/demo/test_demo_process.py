@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from recording_cuts import ROOT, cut, phases
 
-from agent.cli.commands.demo import MARKER
+from agent.cli.commands.demo import MARKER, command_to_show
 from agent.cli.exit_codes import FIX_CONFIGURATION
 from agent.server.data_folder import DataFolder
 
@@ -71,3 +71,15 @@ def test_a_speed_that_makes_no_sense_is_refused(speed: str, tmp_path: Path) -> N
     done = demo("--recording", ROOT / "h200-ddp", f"--speed={speed}", "--data", tmp_path / "data", cwd=tmp_path)
     assert done.returncode != 0
     assert "--speed" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("called", "data", "shown"),
+    [
+        (".venv/bin/watchstander", "demo-data", ".venv/bin/watchstander agent --data demo-data"),
+        ("/x/agent/cli/main.py", "demo-data", "watchstander agent --data demo-data"),
+        ("watchstander", "my demo", "watchstander agent --data 'my demo'"),
+    ],
+)
+def test_the_command_that_opens_the_page_can_be_pasted_into_a_shell(called: str, data: str, shown: str) -> None:
+    assert command_to_show(Path(called), Path(data)) == shown
