@@ -27,9 +27,12 @@ cluster: $(AGENT) ## a real Kubernetes control plane, 20 played GPU nodes, a job
 	$(BIN)/python -m testcluster build
 	$(BIN)/python -m testcluster.play --mode $(MODE)
 
+# Without its compiled files Python compiles everything anew in each worker and each process of the tests.
+test quick: export PYTHONDONTWRITEBYTECODE =
+
 test: $(DEV) ## every test, with a real PostgreSQL, a real Kubernetes control plane and real processes
 	$(BIN)/python -m testcluster build --with all
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 3 --dist loadgroup
 
 quick: $(DEV) ## the inner loop: no database server, no cluster, a minute and a half
 	$(BIN)/pytest -n 2 -m "not postgres and not slow and not cluster" --hypothesis-profile=quick
@@ -52,6 +55,7 @@ lock: $(DEV) ## renew the pinned requirements from pyproject.toml (hashes, no re
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-data cluster-data
+	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # A half-made environment would be taken for a whole one the next time.
 .DELETE_ON_ERROR:

@@ -3,6 +3,9 @@
 No deadline and no complaint about slowness in either: a busy machine is no fault of the code.
 """
 
+import gc
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["cluster_fixtures"]
@@ -11,3 +14,9 @@ PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], 
 settings.register_profile("full", PATIENT)
 settings.register_profile("quick", PATIENT, max_examples=20, stateful_step_count=20)
 settings.load_profile("full")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Modules and collected tests stay to the end: the garbage collector need not walk through them again and again."""
+    gc.freeze()

@@ -1,7 +1,9 @@
 """A node whose GPUs do what a test says, second by second, before an engine that looks at them."""
 
 from collections.abc import Callable, Iterable
+from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -241,3 +243,13 @@ class Fleet:
 
 def absent() -> int:
     return COUNTER_ABSENT
+
+
+@cache
+def _worked(gpus: int, seconds: int, **facts: str) -> Fleet:
+    return Fleet(gpus, facts=facts).run(seconds)
+
+
+def working(gpus: int, seconds: int, **facts: str) -> Fleet:
+    """A fleet that has trained for so long. Each caller has a copy: 25 s take 60 ms to play and 5 ms to copy."""
+    return deepcopy(_worked(gpus, seconds, **facts))

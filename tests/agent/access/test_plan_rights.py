@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from migrated_stores import migrated
 
 from agent.access.authorise import TOKEN_REVIEW, Identity, Role
 from agent.access.kubernetes import GROUP, KubernetesIdentities
@@ -89,7 +90,7 @@ def test_what_is_missing_is_said_and_each_thing_once() -> None:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+    opened = open_store(migrated(tmp_path / "store.db"))
     yield opened
     opened.close()
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from migrated_stores import migrated
 
 from collectors.model import Batch, Event, EventKind, EventSource, Origin, Subject, SubjectKind
 from collectors.wire import encode
@@ -69,15 +70,17 @@ class AgentProcess:
         for group, values in groups.items():
             settings[group] = {**settings.get(group, {}), **values}
         (folder / "settings.yaml").write_bytes(msgspec.yaml.encode(settings))
-        log = folder / "log"
-        command = ["-m", "agent.cli.main", "agent", "--data", folder / "data", "--settings", folder / "settings.yaml"]
+        log, data = folder / "log", folder / "data"
+        if "store" not in groups and not data.exists():
+            migrated(data / "watchstander.db")
+        command = ["-m", "agent.cli.main", "agent", "--data", data, "--settings", folder / "settings.yaml"]
         with log.open("ab") as out:
             process = subprocess.Popen(
                 [sys.executable, *map(str, command), "--port-file", str(port_file)], stdout=out, stderr=out
             )
         until(lambda: port_file.exists() or process.poll() is not None)
         assert process.poll() is None, log.read_text()
-        return cls(process, folder / "data", int(port_file.read_text()), settings, log)
+        return cls(process, data, int(port_file.read_text()), settings, log)
 
     @property
     def url(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from migrated_stores import migrated
 
 from agent.access.authorise import TOKEN_REVIEW, Identity, Role
 from agent.access.kubernetes import KubernetesIdentities
@@ -40,7 +41,7 @@ class Reviews(KubernetesIdentities):
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    made = open_store(f"sqlite:///{tmp_path}/store.db")
+    made = open_store(migrated(tmp_path / "store.db"))
     yield made
     made.close()
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from migrated_stores import migrated
 
 from agent.store.store import Store, open_store
 from policies.executor import entry_for
@@ -68,9 +69,7 @@ class Carrier:
 
 @pytest.fixture
 def store_url(tmp_path: Path) -> str:
-    url = f"sqlite:///{tmp_path}/store.db"
-    open_store(url).close()
-    return url
+    return migrated(tmp_path / "store.db")
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from migrated_stores import migrated
 
 from agent.actions.heads import Heads
 from agent.actions.lease import StoreLead
@@ -19,7 +20,7 @@ NOW = 1_795_317_140 * 10**9
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    made = open_store(f"sqlite:///{tmp_path}/store.db")
+    made = open_store(migrated(tmp_path / "store.db"))
     yield made
     made.close()
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from migrated_stores import migrated
 
 from agent.access.authorise import Identity, Role
 from agent.actions.approval import ApprovalDesk, Conflict
@@ -20,7 +21,7 @@ JOB = Target("batch/v1", "Job", "ml", "train", "uid-1")
 def test_a_no_in_the_middle_of_a_restart_is_refused_with_the_reason(tmp_path: Path) -> None:
     plan = make_plan("INC-1", "DEC-1", "rule", (Step(StepKind.RESTART_JOB, JOB, words="restart it"),), Blast(), NOW)
     ann = Identity("ann", (Role.APPROVE,))
-    with closing(open_store(f"sqlite:///{tmp_path / 'a.db'}")) as store:
+    with closing(open_store(migrated(tmp_path / "a.db"))) as store:
         desk = ApprovalDesk(store.journal, seconds=900, without_kubernetes=True)
 
         def stands(memo: dict[str, str]) -> msgspec.Struct:

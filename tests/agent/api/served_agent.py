@@ -13,6 +13,7 @@ from typing import Any, cast
 import msgspec
 import uvicorn
 from api_story import NOW, tell
+from migrated_stores import migrated
 
 from agent.access.access import Access
 from agent.access.attempts import FailedAttempts
@@ -111,7 +112,7 @@ def served(
 ) -> Iterator[ServedAgent]:
     """An agent's API and pages, at the time NOW of the story. `more`: tokens and their identities. `kubernetes`: who is
     asked about all others."""
-    store = open_store(f"sqlite:///{folder / 'store.sqlite'}")
+    store = open_store(migrated(folder / "store.sqlite"))
     if story:
         telling(store)
     admin = Identity("admin", (Role.ADMIN,))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from migrated_stores import migrated
 from msgspec.structs import replace
 
 from agent.bundle import logged, make
@@ -74,7 +75,7 @@ class Lived:
 def live(folder: Path, origin: Origin = Origin.LIVE, times: int = 1) -> Lived:
     """Through log, watch and store as `agent.server.worker` does it."""
     recording = BatchRecording(next(folder.glob("recording*")))
-    log, store = IngestLog(folder / "log"), open_store(f"sqlite:///{folder}/store.db")
+    log, store = IngestLog(folder / "log"), open_store(migrated(folder / "store.db"))
     for _ in range(times):
         watch, history = Watch(origin, recording.cluster), History(60.0)
         group: list[tuple[int, bytes]] = []

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from migrated_stores import migrated
 
 from agent.incidents.desk import Desk
 from agent.server.spaces import Spaces
@@ -76,7 +77,7 @@ class Running:
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
-    store = open_store(f"sqlite:///{tmp_path}/store.db")
+    store = open_store(migrated(tmp_path / "store.db"))
     yield Running(store)
     store.close()
 

@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from migrated_stores import migrated
 
 from agent.store.store import open_store
 from agent.watch import Changes
@@ -56,7 +57,7 @@ def test_the_store_takes_them_in_one_transaction_and_a_repeat_changes_nothing(
     told: tuple[list[Finding], dict[str, Incident], dict[str, set[str]]], tmp_path: Path
 ) -> None:
     findings, incidents, _ = told
-    store = open_store(f"sqlite:///{tmp_path}/store.db")
+    store = open_store(migrated(tmp_path / "store.db"))
     for _ in range(2):
         store.save(Changes(findings=findings, incidents=list(incidents.values())))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from migrated_stores import migrated
 
 from agent.inventory.csv_file import MOST_PROBLEMS, CsvFile, read_inventory_csv
 from agent.inventory.feed import InventoryFeed
@@ -133,7 +134,7 @@ def test_a_live_watch_of_the_cluster_is_told_at_its_tick_and_no_other(path: Path
     path.write_text("node,rack\nn1,r7\n")
     feed = InventoryFeed(InventorySettings(csv=str(path), cluster="c"))
     feed.poll_file()
-    with closing(open_store(f"sqlite:///{tmp_path / 'store.db'}")) as store:
+    with closing(open_store(migrated(tmp_path / "store.db"))) as store:
         make = watch_maker(store, feed)
         watches = [make(Origin.LIVE, "c"), make(Origin.LIVE, "other"), make(Origin.REPLAY, "c")]
     racks = []

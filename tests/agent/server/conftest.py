@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from migrated_stores import migrated
 from running_agent import RunningAgent
 from starlette.routing import Route
 
@@ -30,6 +31,7 @@ def agent_routes() -> list[Route] | None:
 
 @pytest.fixture
 def running(tmp_path: Path, agent_settings: Settings, agent_routes: list[Route] | None) -> Iterator[RunningAgent]:
+    migrated(tmp_path / "data" / "watchstander.db")
     listen = msgspec.structs.replace(agent_settings.listen, address="127.0.0.1:0")
     agent = RunningAgent(tmp_path / "data", msgspec.structs.replace(agent_settings, listen=listen), routes=agent_routes)
     agent.start()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from migrated_stores import migrated
 from running_agent import RunningAgent, SmallWatch, make_batch, numbered_event, wait_for
 
 from agent.server.as_live import as_live_of
@@ -117,7 +118,7 @@ def test_what_was_open_is_taken_up_again_for_a_test_that_is_taken_for_live(
 ) -> None:
     asked: list[object] = []
     monkeypatch.setattr(Watch, "restore", lambda _self, *said, **more: asked.append(said))
-    store = open_store(f"sqlite:///{tmp_path / 'a.db'}")
+    store = open_store(migrated(tmp_path / "a.db"))
     try:
         watch_maker(store, as_live=as_live)(Origin.TEST, "prod")
     finally:

@@ -1,6 +1,5 @@
 """Every store test runs on SQLite and on a real PostgreSQL, each test on a database of its own."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from migrated_stores import migrated
 from own_postgres import PostgresServer, postgres_server
 
 from agent.store.store import Store, open_store
@@ -23,12 +23,14 @@ POSTGRES = pytest.param(
 
 @pytest.fixture(params=[SQLITE, POSTGRES])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty database."""
+    """An empty database; with an empty store of our version in it already for a test that asks for `store`."""
+    opened = "store" in request.fixturenames
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/store.db"
+        path = tmp_path / "store.db"
+        yield migrated(path) if opened else f"sqlite:///{path}"
         return
     server: PostgresServer = request.getfixturevalue("postgres_server")
-    name = server.make_database()
+    name = server.make_migrated_database() if opened else server.make_database()
     yield server.url(name)
     server.drop_database(name)
 
@@ -39,19 +41,9 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/store.db"
 
 
-@pytest.fixture(scope="session")
-def empty_sqlite_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Migrated once, to be copied: a migration takes 60 ms, a copy none."""
-    path = tmp_path_factory.mktemp("store") / "store.db"
-    open_store(f"sqlite:///{path}").close()
-    return path
-
-
 @pytest.fixture
-def store(store_url: str, empty_sqlite_store: Path) -> Iterator[Store]:
+def store(store_url: str) -> Iterator[Store]:
     """Open, at our version, empty."""
-    if store_url.startswith("sqlite"):
-        shutil.copy(empty_sqlite_store, store_url.removeprefix("sqlite:///"))
     store = open_store(store_url, busy_seconds=0.2)
     yield store
     store.close()

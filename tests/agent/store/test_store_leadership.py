@@ -117,9 +117,9 @@ def test_agents_of_another_cluster_have_a_lead_of_their_own(led: Store) -> None:
 
 
 @pytest.fixture
-def two(postgres_server, empty_sqlite_store) -> Iterator[tuple[Store, Store]]:  # type: ignore[no-untyped-def]
+def two(postgres_server) -> Iterator[tuple[Store, Store]]:  # type: ignore[no-untyped-def]
     """Two agents' stores over one PostgreSQL."""
-    name = postgres_server.make_database()
+    name = postgres_server.make_migrated_database()
     stores = [open_store(postgres_server.url(name), busy_seconds=0.2) for _ in range(2)]
     yield stores[0], stores[1]
     for store in stores:

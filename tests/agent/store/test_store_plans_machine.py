@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from migrated_stores import migrated
 from test_store_plans import plan, ready
 
 from agent.store.store import Store, open_store
@@ -29,7 +30,7 @@ class TwoWriters(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(mkdtemp())
-        self.store = open_store(f"sqlite:///{self.folder}/store.db")
+        self.store = open_store(migrated(self.folder / "store.db"))
         self.newest: dict[str, PlanEntry] = {}
         """What the journal must hold."""
         self.read: list[dict[str, PlanEntry]] = [{}, {}]

@@ -1,9 +1,11 @@
 """What was open before a restart: nothing clears by itself, and everything clears when its detector says so."""
 
 from collections.abc import Callable
+from copy import deepcopy
+from functools import cache
 
 import pytest
-from simulated_fleet import EMPTY, GIB, JOB, SPIN, STILL, WORK, Fleet, event, gpu
+from simulated_fleet import EMPTY, GIB, JOB, SPIN, STILL, WORK, Fleet, event, gpu, working
 
 from collectors.model import EventKind, EventSource, Origin
 from detectors.book import Book
@@ -59,11 +61,16 @@ SITUATIONS: dict[FindingKind, tuple[Act, Act]] = {
 STATES = LOOKS | SITUATIONS
 
 
-def broken(kind: FindingKind) -> tuple[Fleet, Finding]:
-    fleet = Fleet(2).run(25)
+@cache
+def _broken(kind: FindingKind) -> tuple[Fleet, Finding]:
+    fleet = working(2, 25)
     STATES[kind][0](fleet)
     (finding,) = fleet.open(kind)
     return fleet, finding
+
+
+def broken(kind: FindingKind) -> tuple[Fleet, Finding]:
+    return deepcopy(_broken(kind))
 
 
 @pytest.mark.parametrize("kind", STATES, ids=lambda kind: kind.value)
@@ -137,7 +144,7 @@ def test_readings_that_are_not_there_clear_nothing(kind: FindingKind) -> None:
     ids=lambda value: value.value,
 )
 def test_what_the_log_said_clears_with_the_next_step_after_a_restart(said: EventKind, kind: FindingKind) -> None:
-    fleet = quiet(Fleet(2).run(15)).log(said).run(1)
+    fleet = quiet(working(2, 15)).log(said).run(1)
     (finding,) = fleet.open(kind)
     quiet(fleet.restart()).run(30)
     assert fleet.found[finding.id].cleared_ns is None
@@ -156,7 +163,7 @@ def test_a_host_stall_clears_after_the_next_step() -> None:
 
 
 def test_the_five_minutes_of_an_applications_xid_begin_anew() -> None:
-    fleet = Fleet(2).run(3)
+    fleet = working(2, 3)
     fleet.say(event(EventKind.XID, gpu(1), fleet.now_ns, EventSource.KERNEL_LOG, code=31)).run(1)
     fleet.restart().pass_time(295).run(1)
     assert fleet.open(K.XID)
@@ -164,13 +171,13 @@ def test_the_five_minutes_of_an_applications_xid_begin_anew() -> None:
 
 
 def test_a_hardware_xid_stays_over_a_restart() -> None:
-    fleet = Fleet(2).run(3)
+    fleet = working(2, 3)
     fleet.say(event(EventKind.XID, gpu(1), fleet.now_ns, EventSource.KERNEL_LOG, code=119)).run(1)
     assert fleet.restart().run(600, every=5.0).open(K.XID)
 
 
 def test_a_lost_card_that_returns_after_a_restart_clears() -> None:
-    fleet = Fleet(2).run(3)
+    fleet = working(2, 3)
     fleet.say(event(EventKind.GPU_LOST, gpu(1), fleet.now_ns, EventSource.NVML)).run(1).restart().run(30)
     assert fleet.open(K.GPU_LOST)
     fleet.say(event(EventKind.GPU_RETURNED, gpu(1), fleet.now_ns, EventSource.NVML))
@@ -179,7 +186,7 @@ def test_a_lost_card_that_returns_after_a_restart_clears() -> None:
 
 @pytest.mark.parametrize("about", ["node", "gpu"])
 def test_telemetry_that_was_lost_before_a_restart_clears_when_it_is_back(about: str) -> None:
-    fleet = Fleet(2).run(10)
+    fleet = working(2, 10)
     if about == "node":
         fleet.pass_time(60)
     else:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from simulated_fleet import EMPTY, GIB, STILL, WORK, Fleet, gpu
+from simulated_fleet import EMPTY, GIB, STILL, WORK, Fleet, gpu, working
 
 from collectors.model import EventKind
 from detectors.model import FindingKind, Severity
@@ -15,7 +15,7 @@ CARD = 141.0 * GIB
 
 def steady(gpus: int = 2, **facts: str) -> Fleet:
     """Ranks that have shown twenty seconds of work."""
-    return Fleet(gpus, facts=facts).run(20)
+    return working(gpus, 20, **facts)
 
 
 def corrected(a_second: int) -> Each:

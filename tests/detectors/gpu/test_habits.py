@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from simulated_fleet import EMPTY, GIB, JOB, SPIN, STILL, WORK, Fleet
+from simulated_fleet import EMPTY, GIB, JOB, SPIN, STILL, WORK, Fleet, working
 
 from collectors.model import EventKind
 from detectors.gpu.habits import GONE, UNKNOWN
@@ -47,13 +47,13 @@ def test_a_card_without_a_process_arms_nothing_however_busy_it_looks() -> None:
 
 @pytest.mark.slow
 def test_slow_drift_is_followed() -> None:
-    fleet = Fleet(1).run(15)
+    fleet = working(1, 15)
     fleet.run(600, lambda f: f.set(watts=f.state[0]["watts"] - 0.1))
     assert float(fleet.engine.habits.busy_watts[0]) == pytest.approx(630, abs=12)
 
 
 def test_a_habit_stands_still_while_something_is_open_about_the_gpu_or_its_job() -> None:
-    fleet = Fleet(1).run(15)
+    fleet = working(1, 15)
     fleet.step_gap_s = None
     fleet.log(EventKind.CUDA_ERROR, "CUDA error: boom").run(1)
     before = float(fleet.engine.habits.busy_watts[0])
@@ -63,7 +63,7 @@ def test_a_habit_stands_still_while_something_is_open_about_the_gpu_or_its_job()
 
 
 def test_idle_power_is_the_lowest_seen_while_memory_is_held_and_the_clock_is_up() -> None:
-    fleet = Fleet(1).run(15).set(**STILL).run(4)
+    fleet = working(1, 15).set(**STILL).run(4)
     assert float(fleet.engine.habits.idle_watts[0]) == pytest.approx(126, abs=1)
 
 
@@ -76,29 +76,29 @@ def test_the_power_of_a_sleeping_card_is_no_idle_power() -> None:
     ("state", "expected"), [(WORK, WORKS), (SPIN, SPINS), (STILL, IS_STILL)], ids=["works", "spins", "is-still"]
 )
 def test_six_seconds_of_one_state_are_a_class(state: dict[str, float], expected: int) -> None:
-    assert category(Fleet(1).run(15).set(**state).run(7)) == [expected]
+    assert category(working(1, 15).set(**state).run(7)) == [expected]
 
 
 def test_a_gpu_that_has_no_habit_yet_has_no_class() -> None:
-    assert category(Fleet(1).run(8)) == [UNKNOWN]
+    assert category(working(1, 8)) == [UNKNOWN]
 
 
 def test_memory_back_at_empty_is_a_process_that_has_left() -> None:
-    assert category(Fleet(1).run(15).set(**EMPTY).run(1)) == [GONE]
+    assert category(working(1, 15).set(**EMPTY).run(1)) == [GONE]
 
 
 def test_a_job_that_has_left_all_its_gpus_takes_their_habits_with_it() -> None:
-    fleet = Fleet(2).run(15).set(**EMPTY)
+    fleet = working(2, 15).set(**EMPTY)
     assert armed(fleet.run(3)) == [True, True]
     assert armed(fleet.run(6)) == [False, False]
 
 
 def test_a_rank_that_has_left_alone_keeps_its_habit() -> None:
-    assert armed(Fleet(2).run(15).set(1, **EMPTY).set(0, **SPIN).run(20)) == [True, True]
+    assert armed(working(2, 15).set(1, **EMPTY).set(0, **SPIN).run(20)) == [True, True]
 
 
 def test_a_new_start_forgets_the_habits_of_ranks_that_have_left() -> None:
-    fleet = Fleet(2).run(15).set(1, **EMPTY).set(0, **SPIN).run(6).log(EventKind.TRAINING_START).run(1)
+    fleet = working(2, 15).set(1, **EMPTY).set(0, **SPIN).run(6).log(EventKind.TRAINING_START).run(1)
     assert armed(fleet) == [True, False]
 
 
@@ -123,7 +123,7 @@ def test_a_card_is_free_only_where_its_memory_says_so(memory: float, expected: b
 
 
 def test_the_next_job_on_the_same_gpus_learns_its_own_habit() -> None:
-    fleet = Fleet(1).run(15).set(**EMPTY).run(10)
+    fleet = working(1, 15).set(**EMPTY).run(10)
     fleet.set(**WORK | {"memory": 40.0 * GIB, "processes": 1.0, "watts": 450.0, "reasons": 0.0}).run(20)
     assert float(fleet.engine.habits.busy_watts[0]) == pytest.approx(450, rel=0.02)
     assert fleet.open() == []

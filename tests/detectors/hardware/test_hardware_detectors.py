@@ -1,7 +1,7 @@
 """Xids and lost cards: one fault, one finding; what passes and what stays."""
 
 import pytest
-from simulated_fleet import JOB, NODE, NS, Fleet, event, gpu
+from simulated_fleet import JOB, NODE, NS, Fleet, event, gpu, working
 
 from collectors.kernel_log.xid_catalogue import XID_CATALOGUE, XidDomain
 from collectors.model import EventKind, EventSource, Subject
@@ -16,7 +16,7 @@ def xid(fleet: Fleet, code: float, subject: Subject = gpu(1), source: EventSourc
 
 
 def after(code: float, seconds: float = 1) -> Fleet:
-    fleet = Fleet(2).run(3)
+    fleet = working(2, 3)
     xid(fleet, code)
     return fleet.run(seconds)
 
@@ -50,14 +50,14 @@ def test_every_code_of_the_catalogue_gives_one_finding(code: int) -> None:
 
 
 def test_three_lines_of_one_fault_are_one_finding() -> None:
-    fleet = Fleet(2).run(3)
+    fleet = working(2, 3)
     for _ in range(3):
         xid(fleet, 13)
     assert len(fleet.run(1).open()) == 1
 
 
 def test_different_codes_on_one_card_stand_side_by_side() -> None:
-    fleet = Fleet(2).run(3)
+    fleet = working(2, 3)
     xid(fleet, 13)
     xid(fleet, 31)
     assert {f.mark for f in fleet.run(1).open(K.XID)} == {"13", "31"}
@@ -107,7 +107,7 @@ def test_a_row_remap_told_by_the_log_clears_when_the_flags_stay_down() -> None:
 
 
 def test_a_row_remap_told_by_the_log_stays_while_its_flag_is_up() -> None:
-    fleet = Fleet(2).run(3)
+    fleet = working(2, 3)
     xid(fleet, 63)
     fleet.run(1).set(1, pending=1.0)
     assert fleet.run(60).open(K.ROW_REMAP)
@@ -117,7 +117,7 @@ def test_a_row_remap_told_by_the_log_stays_while_its_flag_is_up() -> None:
     ("told", "severity"), [("true", Severity.CRITICAL), ("false", Severity.INFO), ("", Severity.INFO)]
 )
 def test_a_switch_error_is_as_grave_as_the_driver_says(told: str, severity: Severity) -> None:
-    fleet = Fleet(2).run(3)
+    fleet = working(2, 3)
     fleet.say(event(EventKind.SXID, NODE, fleet.now_ns, EventSource.KERNEL_LOG, attributes={"fatal": told}, code=12028))
     (finding,) = fleet.run(1).open()
     assert (K.XID, severity, "sxid-12028") == (finding.kind, finding.severity, finding.mark)
@@ -125,20 +125,20 @@ def test_a_switch_error_is_as_grave_as_the_driver_says(told: str, severity: Seve
 
 @pytest.mark.parametrize("values", [{}, {"code": float("nan")}, {"code": float("inf")}], ids=["none", "nan", "inf"])
 def test_an_xid_without_a_code_says_nothing(values: dict[str, float]) -> None:
-    fleet = Fleet(1).run(2)
+    fleet = working(1, 2)
     fleet.say(event(EventKind.XID, gpu(0), fleet.now_ns, EventSource.KERNEL_LOG, **values))
     assert fleet.run(1).kinds() == []
 
 
 def test_a_training_log_that_quotes_an_xid_says_nothing_of_the_hardware() -> None:
-    fleet = Fleet(1).run(2)
+    fleet = working(1, 2)
     fleet.say(event(EventKind.XID, JOB, fleet.now_ns, EventSource.TRAINING_LOG, code=79))
     assert fleet.run(1).kinds() == []
 
 
 @pytest.mark.slow
 def test_a_lost_card_stays_lost_until_it_answers_again() -> None:
-    fleet = Fleet(2).run(3)
+    fleet = working(2, 3)
     fleet.say(event(EventKind.GPU_LOST, gpu(1), fleet.now_ns, EventSource.NVML)).silent.add(1)
     (finding,) = fleet.run(600, every=5.0).open()
     assert (finding.kind, finding.severity) == (K.GPU_LOST, Severity.CRITICAL)

@@ -1,7 +1,7 @@
 """What a job's own output says: crashes, timeouts, memory, and what a resuming line gives away."""
 
 import pytest
-from simulated_fleet import JOB, NS, STILL, WORK, Fleet, gpu
+from simulated_fleet import JOB, NS, STILL, WORK, Fleet, gpu, working
 
 from collectors.model import EventKind
 from detectors.model import FindingKind, Severity
@@ -23,12 +23,12 @@ def loud(fleet: Fleet, gap_s: float = 0.5) -> Fleet:
 
 
 def test_a_traceback_that_was_caught_while_steps_go_on_is_nothing() -> None:
-    fleet = Fleet(1).run(15).log(E.TRACEBACK, "ValueError: caught").run(60)
+    fleet = working(1, 15).log(E.TRACEBACK, "ValueError: caught").run(60)
     assert fleet.kinds() == []
 
 
 def test_a_traceback_that_no_step_follows_is_a_crash_after_ten_seconds() -> None:
-    fleet = quiet(Fleet(1).run(15)).log(E.TRACEBACK, "RuntimeError: boom", {"rank": "3", "detail": "boom"}).run(9)
+    fleet = quiet(working(1, 15)).log(E.TRACEBACK, "RuntimeError: boom", {"rank": "3", "detail": "boom"}).run(9)
     assert fleet.open(K.JOB_CRASH) == []
     (finding,) = fleet.run(3).open(K.JOB_CRASH)
     assert (finding.subject, finding.severity) == (JOB, Severity.CRITICAL)
@@ -49,16 +49,16 @@ def test_a_slow_job_is_given_three_of_its_usual_gaps() -> None:
     ids=["cuda-error", "killed", "an-exit-without-a-code"],
 )
 def test_what_no_process_survives_is_a_crash_at_once(kind: EventKind, values: dict[str, float]) -> None:
-    fleet = quiet(Fleet(1).run(15)).log(kind, "it ended", **values).run(1)
+    fleet = quiet(working(1, 15)).log(kind, "it ended", **values).run(1)
     assert [f.kind for f in fleet.open()] == [K.JOB_CRASH]
 
 
 def test_a_process_that_exits_with_zero_is_no_crash() -> None:
-    assert quiet(Fleet(1).run(15)).log(E.PROCESS_EXIT, exit_code=0.0).run(20, every=5.0).kinds() == []
+    assert quiet(working(1, 15)).log(E.PROCESS_EXIT, exit_code=0.0).run(20, every=5.0).kinds() == []
 
 
 def test_a_crash_told_in_many_lines_is_one_finding() -> None:
-    fleet = quiet(Fleet(1).run(15))
+    fleet = quiet(working(1, 15))
     for rank in range(8):
         fleet.log(E.TRACEBACK, f"rank {rank} died").log(E.PROCESS_EXIT, f"rank {rank}", exit_code=1.0)
     assert len(fleet.run(20).of(K.JOB_CRASH)) == 1
@@ -73,7 +73,7 @@ def test_an_exit_says_what_was_raised_before_it() -> None:
 
 
 def test_a_crash_clears_when_the_job_steps_again() -> None:
-    fleet = quiet(Fleet(1).run(15)).log(E.CUDA_ERROR, "CUDA error").run(5)
+    fleet = quiet(working(1, 15)).log(E.CUDA_ERROR, "CUDA error").run(5)
     assert loud(fleet).run(1).open() == []
 
 
@@ -86,13 +86,13 @@ def timeout(fleet: Fleet) -> Fleet:
 
 
 def test_a_timeout_began_as_long_ago_as_the_collective_had_run() -> None:
-    (finding,) = timeout(Fleet(2).run(15)).run(1).open(K.COLLECTIVE_TIMEOUT)
+    (finding,) = timeout(working(2, 15)).run(1).open(K.COLLECTIVE_TIMEOUT)
     assert "ALLREDUCE" in finding.summary
     assert finding.opened_ns - finding.since_ns == pytest.approx(600 * NS, abs=3 * NS)
 
 
 def test_the_lines_of_all_ranks_are_one_finding() -> None:
-    fleet = timeout(Fleet(2).run(15))
+    fleet = timeout(working(2, 15))
     fleet.log(E.COLLECTIVE_TIMEOUT, "watchdog", {"rank": "1"})
     (finding,) = fleet.run(1).open(K.COLLECTIVE_TIMEOUT)
     assert len(finding.evidence) == 2
@@ -100,7 +100,7 @@ def test_the_lines_of_all_ranks_are_one_finding() -> None:
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_dump_in_which_nothing_waits_marks_its_rank_whether_it_comes_before_the_line_or_after(when: str) -> None:
-    fleet = quiet(Fleet(2).run(15))
+    fleet = quiet(working(2, 15))
 
     def dumps() -> None:
         fleet.log(E.FLIGHT_RECORDER, "", {"rank": "0", "operation": "all_reduce"}, waiting_collectives=1.0)
@@ -120,20 +120,20 @@ def test_a_dump_in_which_nothing_waits_marks_its_rank_whether_it_comes_before_th
 
 
 def test_dumps_of_an_earlier_stretch_are_forgotten_with_the_next_step() -> None:
-    fleet = Fleet(2).run(15).log(E.FLIGHT_RECORDER, "", {"rank": "1"}, waiting_collectives=0.0).run(2)
+    fleet = working(2, 15).log(E.FLIGHT_RECORDER, "", {"rank": "1"}, waiting_collectives=0.0).run(2)
     (finding,) = timeout(fleet).run(1).open(K.COLLECTIVE_TIMEOUT)
     assert len(finding.evidence) == 1
 
 
 def test_a_dump_alone_is_no_timeout() -> None:
-    assert Fleet(2).run(15).log(E.FLIGHT_RECORDER, "", {"rank": "1"}, waiting_collectives=1.0).run(5).kinds() == []
+    assert working(2, 15).log(E.FLIGHT_RECORDER, "", {"rank": "1"}, waiting_collectives=1.0).run(5).kinds() == []
 
 
 # --- gpu_out_of_memory
 
 
 def test_an_allocation_that_failed_is_told_with_its_rank_and_clears_when_the_job_goes_on() -> None:
-    fleet = quiet(Fleet(1).run(15)).log(E.CUDA_OUT_OF_MEMORY, "CUDA out of memory", {"rank": "2"}).run(1)
+    fleet = quiet(working(1, 15)).log(E.CUDA_OUT_OF_MEMORY, "CUDA out of memory", {"rank": "2"}).run(1)
     (finding,) = fleet.open()
     assert K.GPU_OUT_OF_MEMORY is finding.kind
     assert "rank 2" in finding.summary

@@ -3,7 +3,7 @@
 import signal
 
 import pytest
-from simulated_fleet import JOB, NODE, Fleet, event, gpu
+from simulated_fleet import JOB, NODE, Fleet, event, gpu, working
 
 from collectors.model import EventKind
 from detectors.job.launcher import CARD, with_card
@@ -18,7 +18,7 @@ def died(local_rank: str, number: int = signal.SIGKILL, **attributes: str):
 
 
 def told(number: int) -> Fleet:
-    fleet = Fleet(4).run(15)
+    fleet = working(4, 15)
     fleet.step_gap_s = None
     one = died("2", number)
     return fleet.log(EventKind.PROCESS_EXIT, "failed", dict(one.attributes), **one.values).run(1)
@@ -51,4 +51,4 @@ def test_the_local_rank_is_counted_among_the_jobs_own_ranks() -> None:
     ids=["no-such-rank", "none", "no-number", "no-ascii-number", "contradiction", "another-event"],
 )
 def test_what_cannot_be_placed_stays_as_it_is(one) -> None:
-    assert with_card(one, NODE, Fleet(4).run(2).engine.inventory) == one
+    assert with_card(one, NODE, working(4, 2).engine.inventory) == one

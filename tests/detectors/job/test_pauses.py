@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from simulated_fleet import JOB, NS, SPIN, STILL, WORK, Fleet, event, gpu
+from simulated_fleet import JOB, NS, SPIN, STILL, WORK, Fleet, event, gpu, working
 
 from collectors.model import EventKind
 from detectors.job.pauses import TIMES, Pauses
@@ -16,7 +16,7 @@ NOBODY = np.zeros(0, np.int64)
 
 
 def job(gpus: int = 4) -> Fleet:
-    fleet = Fleet(gpus).run(25)
+    fleet = working(gpus, 25)
     fleet.step_gap_s = None
     return fleet
 

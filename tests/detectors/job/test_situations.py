@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from simulated_fleet import EMPTY, JOB, NS, SPIN, STILL, WORK, Fleet, event, gpu
+from simulated_fleet import EMPTY, JOB, NS, SPIN, STILL, WORK, Fleet, event, gpu, working
 
 from collectors.model import EventKind, Subject, SubjectFacts, SubjectKind
 from detectors.job.situation import _median_of_others
@@ -16,8 +16,8 @@ BEHIND = {"utilisation": 1.0, "watts": 230.0, "hertz": 1.97e9}
 RESTING = {"utilisation": 0.11, "watts": 200.0, "hertz": 1.97e9}
 
 
-def steady(gpus: int = 4, seconds: float = 25) -> Fleet:
-    return Fleet(gpus).run(seconds)
+def steady(gpus: int = 4, seconds: int = 25) -> Fleet:
+    return working(gpus, seconds)
 
 
 def quiet(fleet: Fleet) -> Fleet:
@@ -186,7 +186,7 @@ def test_what_the_gpus_of_a_crashed_job_do_is_no_news() -> None:
 
 
 def test_more_guilty_ranks_than_can_be_named_are_the_jobs_finding() -> None:
-    fleet = quiet(Fleet(12).run(25)).set(**SPIN).set(0, 1, 2, 3, 4, **STILL).run(10)
+    fleet = quiet(working(12, 25)).set(**SPIN).set(0, 1, 2, 3, 4, **STILL).run(10)
     (finding,) = fleet.open(K.COLLECTIVE_HANG)
     assert finding.subject == JOB
     assert "and 1 more" in finding.summary

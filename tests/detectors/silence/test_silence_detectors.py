@@ -1,7 +1,7 @@
 """Silence, and what explains it; clocks that disagree."""
 
 import pytest
-from simulated_fleet import NODE, NS, T0, Fleet, batch, event, gpu, table
+from simulated_fleet import NODE, NS, T0, Fleet, batch, event, gpu, table, working
 
 from collectors.model import EventKind, EventSource, Origin, Subject, SubjectKind
 from detectors.contract import Clearing, Opening, Opinions
@@ -13,30 +13,30 @@ K = FindingKind
 
 
 def test_a_node_that_falls_silent_without_a_word_is_told_after_thirty_seconds_and_once() -> None:
-    fleet = Fleet(2).run(10).pass_time(25)
+    fleet = working(2, 10).pass_time(25)
     assert fleet.kinds() == []
     (finding,) = fleet.pass_time(60).open()
     assert (finding.kind, finding.subject) == (K.TELEMETRY_LOST, NODE)
 
 
 def test_a_node_that_reports_again_is_heard() -> None:
-    fleet = Fleet(2).run(10).pass_time(60).run(1)
+    fleet = working(2, 10).pass_time(60).run(1)
     assert fleet.open() == []
     assert fleet.kinds() == [K.TELEMETRY_LOST]
 
 
 def test_a_collector_that_said_goodbye_may_be_silent() -> None:
-    fleet = Fleet(2).run(10).say(event(EventKind.COLLECTOR_GOODBYE, NODE, source=EventSource.COLLECTOR)).run(1)
+    fleet = working(2, 10).say(event(EventKind.COLLECTOR_GOODBYE, NODE, source=EventSource.COLLECTOR)).run(1)
     assert fleet.pass_time(3600).kinds() == []
 
 
 def test_after_a_goodbye_and_a_new_beginning_silence_counts_again() -> None:
-    fleet = Fleet(2).run(10).say(event(EventKind.COLLECTOR_GOODBYE, NODE, source=EventSource.COLLECTOR)).run(1)
+    fleet = working(2, 10).say(event(EventKind.COLLECTOR_GOODBYE, NODE, source=EventSource.COLLECTOR)).run(1)
     assert fleet.run(5).pass_time(60).kinds() == [K.TELEMETRY_LOST]
 
 
 def test_a_gpu_that_gives_no_reading_while_its_node_reports_is_told() -> None:
-    fleet = Fleet(2).run(10)
+    fleet = working(2, 10)
     fleet.silent.add(1)
     assert fleet.run(19).kinds() == []
     (finding,) = fleet.run(3).open()
@@ -46,18 +46,18 @@ def test_a_gpu_that_gives_no_reading_while_its_node_reports_is_told() -> None:
 
 
 def test_a_card_that_is_known_to_be_lost_is_not_told_as_silent() -> None:
-    fleet = Fleet(2).run(10)
+    fleet = working(2, 10)
     fleet.silent.add(1)
     fleet.say(event(EventKind.XID, gpu(1), fleet.now_ns, EventSource.KERNEL_LOG, code=79))
     assert fleet.run(120).kinds() == [K.GPU_LOST]
 
 
 def test_a_silent_node_speaks_for_its_gpus() -> None:
-    assert Fleet(8).run(10).pass_time(300).kinds() == [K.TELEMETRY_LOST]
+    assert working(8, 10).pass_time(300).kinds() == [K.TELEMETRY_LOST]
 
 
 def test_silence_resolves_nothing() -> None:
-    fleet = Fleet(2).run(20).set(1, reasons=32.0).run(5)
+    fleet = working(2, 20).set(1, reasons=32.0).run(5)
     (finding,) = fleet.open(K.THERMAL_THROTTLE)
     fleet.pass_time(3600)
     assert finding in fleet.open()
@@ -65,7 +65,7 @@ def test_silence_resolves_nothing() -> None:
 
 def test_a_gpu_that_was_only_named_and_never_read_breaks_nothing() -> None:
     """A column without a reading, about which something is open since before a restart."""
-    fleet = Fleet(2).run(10)
+    fleet = working(2, 10)
     fleet.silent.add(1)
     fleet.run(30).restart()
     fleet.silent.add(0)
@@ -140,7 +140,7 @@ def test_a_fault_on_a_node_whose_clock_is_wrong_is_found_in_time_all_the_same(of
 
 
 def test_a_look_from_the_future_does_not_blind_the_watch_to_the_present() -> None:
-    fleet = Fleet(1).run(20)
+    fleet = working(1, 20)
     far = table([0], {"gpu_power_watts": [1.0]}, fleet.now_ns + 10**6 * NS)
     fleet.engine.receive(batch(far, subjects=[gpu(0)], sent_ns=fleet.now_ns), fleet.now_ns)
     fleet.set(reasons=32.0).run(5)
@@ -149,7 +149,7 @@ def test_a_look_from_the_future_does_not_blind_the_watch_to_the_present() -> Non
 
 
 def test_a_line_from_the_future_does_not_hold_back_the_lines_of_the_present() -> None:
-    fleet = Fleet(1).run(20)
+    fleet = working(1, 20)
     job = Subject("c", SubjectKind.JOB, "job-1")
     fleet.say(event(EventKind.TRAINING_STEP, job, fleet.now_ns + 10**6 * NS, step=1.0)).run(20)
     rhythm = fleet.engine.rhythms.of(job)
