@@ -39,6 +39,7 @@ from agent.settings import ListenSettings, Settings
 from agent.store.store import open_store
 from collectors.errors import FixConfiguration
 from collectors.model import Origin
+from collectors.struct_types import learn_structs
 
 Clock = Callable[[], int]
 MakeWatch = Callable[[Origin, str], Watching]
@@ -156,6 +157,7 @@ def run(
             kubernetes=_kubernetes(settings, clock, cluster),
         )
         feed = feed_of(settings.inventory, dict(os.environ), cluster)
+        learn_structs()
         store = open_store(settings.store.url or folder.store_url)
         words = WordBook(store)
         words.start()
@@ -199,6 +201,7 @@ def run(
                     code = sessions.make_code(Identity("admin", (Role.ADMIN,)))
                     announce(f"log in, once, within {_minutes(settings)}: {url}/login?code={code}")
 
+                learn_structs()  # those of routes and of what else was imported since
                 with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                     runner.run(_serve(agent, server, listener, ready, on_stop or _on_signals))
         finally:
