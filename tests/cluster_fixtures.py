@@ -1,7 +1,8 @@
 """Fixtures of tests that need a Kubernetes API server: the real one of `testcluster`, docs/test-cluster.md.
 
-A test that asks for one of them is marked `cluster` by itself, and all of them run on one xdist worker, so that one
-control plane starts. It must be built before: `make test` does, or `python -m testcluster build`.
+A test that asks for one of them is marked `cluster` by itself, and all that share one run on one xdist worker, so that
+one control plane starts. It must be built before: `make test` does, or `python -m testcluster build`. How the other
+slow tests are spread over workers is said here too.
 """
 
 from collections.abc import Iterator
@@ -12,18 +13,30 @@ from testcluster.admin import Admin
 from testcluster.control_plane import ControlPlane
 from testcluster.space import Space
 
-FIXTURES = {"control_plane", "cluster", "own_control_plane"}
+SHARED = {"control_plane", "cluster"}
+FIXTURES = SHARED | {"own_control_plane"}
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses, and before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if FIXTURES & set(getattr(item, "fixturenames", ())):
+        names = set(getattr(item, "fixturenames", ()))
+        if FIXTURES & names:
             item.add_marker(pytest.mark.cluster)
         if item.get_closest_marker("cluster"):
             item.add_marker(pytest.mark.slow)
-            if not item.get_closest_marker("xdist_group"):
-                item.add_marker(pytest.mark.xdist_group("cluster"))
+        if item.get_closest_marker("slow") and not item.get_closest_marker("xdist_group"):
+            # What a slow module makes for its tests is made on one worker only.
+            item.add_marker(pytest.mark.xdist_group("cluster" if SHARED & names else item.nodeid.partition("::")[0]))
+    # What takes longest begins first, so that all workers end together.
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    group = item.get_closest_marker("xdist_group")
+    if group is None:
+        return 3
+    return {"cluster": 0, "postgres": 1}.get(group.args[0], 2)
 
 
 @pytest.fixture(scope="session")

@@ -16,9 +16,14 @@ def test_the_page_lists_every_command_and_option_as_the_parsers_have_them() -> N
     assert page == renewed(page), "renew it: python -m agent.cli.reference docs/cli.md"
 
 
+@pytest.fixture(scope="module")
+def made() -> str:
+    return reference()
+
+
 @pytest.mark.parametrize("name", command_files())
-def test_every_command_has_a_section(name: str) -> None:
-    assert f"\n## watchstander {name}\n" in reference()
+def test_every_command_has_a_section(made: str, name: str) -> None:
+    assert f"\n## watchstander {name}\n" in made
 
 
 def test_every_exit_code_has_a_meaning() -> None:

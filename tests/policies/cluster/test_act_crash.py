@@ -36,7 +36,9 @@ class Mortal(KubeClient):
         if at == self.dies_at and not self.after:
             raise Died
         answer = super()._ask(method, path, body, **more)
-        if at == self.dies_at:
+        # One that met a conflict was not carried out: it dies after the next that is.
+        if self.after and 0 <= self.dies_at <= at:
+            self.dies_at = -1
             raise Died
         return answer
 
