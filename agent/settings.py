@@ -21,8 +21,8 @@ import msgspec
 from msgspec import Meta
 
 from agent.access.tokens import StaticToken
-from collectors.errors import FixConfiguration
 from collectors.field_docs import field_docstrings
+from collectors.settings_file import read_settings
 from policies.model import Mode
 
 Seconds = Annotated[float, Meta(gt=0)]
@@ -309,15 +309,7 @@ def load_settings(path: Path | None) -> Settings:
     """The settings in a YAML file, or the defaults; FixConfiguration names the file, the field and what is wrong."""
     if path is None:
         return Settings()
-    try:
-        raw = path.read_bytes()
-        return msgspec.yaml.decode(raw, type=Settings) if raw.strip() else Settings()
-    except OSError as error:
-        raise FixConfiguration(f"settings {path}: {error.strerror}") from None
-    except msgspec.ValidationError as error:
-        raise FixConfiguration(f"settings {path}: {error}; docs/agent.md lists all settings") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise FixConfiguration(f"settings {path}: not YAML: {' '.join(str(error).split())}") from None
+    return read_settings(path, Settings, "docs/agent.md") or Settings()
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from collectors.field_docs import field_docstrings
 from collectors.processes.pod_log import PLACEHOLDERS, is_template, unknown_placeholders
 from collectors.sampling.plan import SamplingPlan
 from collectors.sending.endpoint import Endpoint
+from collectors.settings_file import read_settings
 
 Text = Annotated[str, Meta(max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Name = Annotated[str, Meta(max_length=253, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -192,16 +193,9 @@ def load_settings(path: Path | None) -> Settings:
     """The settings in a YAML file, or the defaults; FixConfiguration names the file, the field and what is wrong."""
     if path is None:
         return Settings()
+    settings = read_settings(path, Settings, "docs/collector.md") or Settings()
     try:
-        raw = path.read_bytes()
-        settings = (msgspec.yaml.decode(raw, type=Settings | None) if raw.strip() else None) or Settings()
         settings.plan()
-    except OSError as error:
-        raise FixConfiguration(f"settings {path}: {error.strerror}; name a file that can be read") from None
-    except msgspec.ValidationError as error:
-        raise FixConfiguration(f"settings {path}: {error}; docs/collector.md lists all settings") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise FixConfiguration(f"settings {path}: not YAML: {' '.join(str(error).split())[:300]}") from None
     except FixConfiguration as error:
         raise FixConfiguration(f"settings {path}: {error}") from None
     return settings

@@ -31,6 +31,7 @@ from policies.cluster.reviews import KubeUser
 from policies.engine import PolicyEngine
 from policies.executor import Executor
 from policies.journal import Cluster, PlanEntry
+from policies.model import Mode
 from policies.plan import Plan, StepKind
 
 _log = logging.getLogger(__name__)
@@ -106,6 +107,8 @@ class Actions:
 
     def start(self) -> None:
         """Reach for the lead, then carry on what is due."""
+        if self._no_cluster():
+            _log.warning("%s", self._no_cluster())
         if isinstance(self.lead, Lease):
             self._lease_thread = threading.Thread(target=self.lead.run, args=(self._stop,), name="lease", daemon=True)
             self._lease_thread.start()
@@ -169,11 +172,18 @@ class Actions:
     def problems(self) -> list[str]:
         """Why nothing can be carried out now, one line each; empty where all is well."""
         said = [
+            self._no_cluster(),
             f"lease: {self.lead.problem}" if self.lead.problem else "",
             f"actions: {self.runner.problem}" if self.runner is not None and self.runner.problem else "",
             self.heads.problem,
         ]
         return [line for line in said if line]
+
+    def _no_cluster(self) -> str:
+        mode = self._settings.policy.mode
+        if mode is Mode.AUDIT or self.acts:
+            return ""
+        return f"policy.mode is {mode.value} and inventory.kubernetes is off: nothing is carried out, only recorded"
 
     def _set_up(
         self, view: LiveCluster, environment: Mapping[str, str], clock: Callable[[], int], cluster: Cluster | None

@@ -54,6 +54,7 @@ def test_a_file_is_read(path: Path) -> None:
     ("content", "says"),
     [
         ("agnt: {}", "unknown field `agnt`"),
+        ("cluster: a\nlogs:\n- {path: x, job: a, path: y}\n", "line 3: 'path' stands twice"),
         ("agent: {uri: x}", r"unknown field `uri` - at `\$.agent`"),
         ("agent: {url: 5}", r"Expected `str`, got `int` - at `\$.agent.url`"),
         ("agent: {timeout_seconds: 0}", r"> 0.* - at `\$.agent.timeout_seconds`"),

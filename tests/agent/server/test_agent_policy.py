@@ -7,6 +7,7 @@ import pytest
 from running_agent import RunningAgent
 
 from agent.settings import PolicySettings, Settings
+from policies.model import Mode
 
 GOOD = "version: 1\nrules:\n  - {name: tell, description: d, actions: [notify]}\n"
 
@@ -65,3 +66,18 @@ def test_refusals_are_counted_by_guard(running) -> None:
     text = running.request("GET", "/metrics")[2].decode()
 
     assert 'watchstander_guard_refusals_total{guard="G22"} 0' in text
+
+
+@pytest.mark.parametrize(
+    ("agent_settings", "said"),
+    [
+        pytest.param(Settings(), "ok\n", id="audit"),
+        pytest.param(
+            Settings(policy=PolicySettings(mode=Mode.ENFORCE)),
+            "ok\npolicy.mode is enforce and inventory.kubernetes is off: nothing is carried out, only recorded\n",
+            id="enforce",
+        ),
+    ],
+)
+def test_an_agent_that_may_act_and_knows_no_cluster_says_so(running: RunningAgent, said: str) -> None:
+    assert ready(running, said) == (200, said)

@@ -37,6 +37,7 @@ def test_settings_come_from_yaml(tmp_path: Path) -> None:
         pytest.param("ingest: {body_bytes: many}", r"\$.ingest.body_bytes", id="wrong-type"),
         pytest.param("access: {tokens: [{name: x, path: /x, roles: [king]}]}", "king", id="unknown-role"),
         pytest.param("listen: [", "not YAML", id="no-yaml"),
+        pytest.param("listen: {}\nstore: {}\nlisten: {}\n", "line 3: 'listen' stands twice", id="a-key-twice"),
         pytest.param("- 1", "docs/agent.md", id="no-mapping"),
     ],
 )
