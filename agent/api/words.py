@@ -71,6 +71,11 @@ def duration(seconds: float) -> str:
     return f"{whole} s"
 
 
+def counted(number: int, thing: str) -> str:
+    """`1 finding`, `8 findings`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def ago(time_ns: int, now_ns: int) -> str:
     """`3 min 20 s ago`; a time ahead of `now_ns` (a clock that is off) as `in 5 s`."""
     seconds = (now_ns - time_ns) / 1e9

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent.api.words import counted
 from collectors.errors import FixConfiguration
 from detectors.model import FindingKind
 
@@ -135,7 +136,8 @@ class Score:
         guilty = f", guilty rank right {sum(bool(f.guilty) for f in asked)} of {len(asked)}" if asked else ""
         worst = f", worst delay {delay:.1f} s" if delay is not None else ""
         named = sum(f.named for f in self.faults)
-        return f"{len(self.faults)} faults: {len(found)} found, {named} named, {len(self.false)} false{worst}{guilty}"
+        faults = counted(len(self.faults), "fault")
+        return f"{faults}: {len(found)} found, {named} named, {len(self.false)} false{worst}{guilty}"
 
 
 def read_phases(recording: Path, tell: Callable[[str], object] = len) -> list[dict[str, Any]] | None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from agent.api.words import counted
 from agent.server.spaces import Spaces
 from agent.store.rows import Feedback, Judgement
 from agent.store.store import ACTOR, Store
@@ -87,7 +88,7 @@ class Desk:
             raise GiveUp(f"name the findings of {incident.id} that are to go: `watchstander incident` lists them")
         new = incident_id(f"{incident.id} {now_ns} {' '.join(sorted(wanted))}")
         word = Word(WordKind.SPLIT, incident.id, who, now_ns, _note(note), other=new, findings=wanted)
-        return self._say(word, [incident.id], f"{len(wanted)} findings split off into {new}")
+        return self._say(word, [incident.id], f"{counted(len(wanted), 'finding')} split off into {new}")
 
     def mitigate(self, incident: Incident, plan: str, now_ns: int, under: int | None = None) -> Incident:
         """A plan about it was carried out whole. The agent's own word: `under` as for `Store.save`."""

@@ -121,6 +121,7 @@ def _settle(story: Any) -> None:
 
 
 def _summary(story: Any, recording: Any, phases: Any, say: Any) -> dict[str, Any]:
+    from agent.api.words import counted
     from agent.demo.lost import Interval, lost_gpu_seconds
     from agent.demo.truth import score
     from collectors.recording.folder import Recording
@@ -134,7 +135,8 @@ def _summary(story: Any, recording: Any, phases: Any, say: Any) -> dict[str, Any
         if f["id"] == d["incident"]["root"]
     ]
     lost = lost_gpu_seconds(recording, spans) if isinstance(recording, Recording) else {}
-    say(f"\nSummary of {recording.path.name}: {len(findings)} findings in {len(details)} incidents", "info")
+    seen = f"{counted(len(findings), 'finding')} in {counted(len(details), 'incident')}"
+    say(f"\nSummary of {recording.path.name}: {seen}", "info")
     result: dict[str, Any] = {"recording": recording.path.name, "incidents": len(details), "findings": len(findings)}
     if phases is not None:
         scored = score(phases, [_told(f) for f in findings.values()])

@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Replay, telling what opens and clears."""
+    from agent.api.words import counted
     from agent.cli.main import complain
     from agent.cli.tables import plain
     from agent.findings_file import check_writable, finding_line, write_findings
@@ -99,7 +100,8 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(shape, indent=1) + "\n")
         return OK
     length, took = (recording.end_ns - recording.start_ns) / 1e9, max(time.monotonic() - began, 1e-9)
-    print(f"\n{len(findings)} findings in {len(incidents)} incidents; {length:.0f} s played in {took:.1f} s")
+    found = f"{counted(len(findings), 'finding')} in {counted(len(incidents), 'incident')}"
+    print(f"\n{found}; {length:.0f} s played in {took:.1f} s")
     for incident in sorted(incidents.values(), key=lambda i: i.opened_ns):
         print(f"  {incident.id}  {plain(incident.title)}")
         if incident.id in decisions:

@@ -42,7 +42,7 @@ def test_people_are_told_line_by_line(short: Path, capsys: pytest.CaptureFixture
     assert main(["replay", str(short)]) == OK
     told = capsys.readouterr().out
     assert "OPENS" in told
-    assert "1 findings in 1 incidents" in told
+    assert "1 finding in 1 incident;" in told
 
 
 def test_findings_go_to_a_file_one_a_line(short: Path, tmp_path: Path) -> None:

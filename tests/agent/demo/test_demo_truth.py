@@ -117,7 +117,7 @@ def test_the_sentence_counts() -> None:
 
 
 def test_the_sentence_of_nothing_found_has_no_delay() -> None:
-    assert score([fault()], []).sentence() == "1 faults: 0 found, 0 named, 0 false"
+    assert score([fault()], []).sentence() == "1 fault: 0 found, 0 named, 0 false"
 
 
 def test_a_recording_without_a_truth_has_no_phases(tmp_path: Path) -> None:
