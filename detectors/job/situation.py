@@ -259,8 +259,10 @@ class Judge:
                 if still[late].all():
                     return Situation.HUNG, start_ns, ranks[still], None
                 return Situation.UNKNOWN, start_ns, nobody, None
-            if slow:
-                self.late_since_ns = self.late_since_ns or start_ns
+            # a step of a second between waits of five shows as full speed; then the log must say that all are slow
+            slowed_ns = 0 if slow or rhythm is None else rhythm.slowed_since_ns(time_ns)
+            if slow or slowed_ns:
+                self.late_since_ns = self.late_since_ns or slowed_ns or start_ns
                 return self._late(ranks[late], rhythm, start_ns, time_ns)
         if not spin.any() and not work.any() and slow and (steps or active.all()):
             share = rhythm.data_share(start_ns) if rhythm else None

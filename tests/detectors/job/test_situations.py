@@ -259,3 +259,15 @@ def two_nodes(log_node_silent: bool) -> Fleet:
 def test_a_stall_is_told_where_its_log_is_read_and_not_where_nobody_hears_what_it_announces() -> None:
     assert [f.kind for f in two_nodes(log_node_silent=False).open(K.TRAINING_STALL)] == [K.TRAINING_STALL]
     assert two_nodes(log_node_silent=True).open(K.TRAINING_STALL) == []
+
+
+def test_a_rank_that_is_late_by_five_seconds_to_steps_of_more_than_one_is_a_straggler_by_the_logs_word() -> None:
+    # found on a simulated day: no wait as long as the window, and in each window a second of full speed
+    fleet = steady(4, seconds=40)
+    quiet(fleet)
+    for _ in range(9):
+        fleet.set(**SPIN).set(2, **STILL).run(5).set(**WORK).run(2)
+        fleet.step += 1
+        fleet.log(EventKind.TRAINING_STEP, step=float(fleet.step))
+
+    assert [(f.kind, f.subject) for f in fleet.found.values()] == [(K.STRAGGLER, gpu(2))]
