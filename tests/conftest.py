@@ -12,7 +12,7 @@ pytest_plugins = ["cluster_fixtures"]
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.register_profile("full", PATIENT)
-settings.register_profile("quick", PATIENT, max_examples=20, stateful_step_count=20)
+settings.register_profile("quick", PATIENT, max_examples=10, stateful_step_count=20)
 settings.load_profile("full")
 
 
