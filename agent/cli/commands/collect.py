@@ -70,13 +70,14 @@ def run(args: argparse.Namespace) -> int:
         return _check(settings, as_json=args.json)
 
     from collectors.run import Stop, run_live
+    from collectors.run_recording import Progress, run_recording
+    from collectors.struct_types import learn_structs
 
+    learn_structs()
     stop = Stop().listen()
     if args.recording is None:
         run_live(settings, stop)
         return OK
-
-    from collectors.run_recording import Progress, run_recording
 
     def tell(progress: Progress) -> None:
         if args.progress_json:
