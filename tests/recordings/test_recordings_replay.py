@@ -19,7 +19,7 @@ from detectors.model import Finding
 
 RECORDINGS = ("h200-training", "h200-ddp", "h200-ddp4")
 SLOWEST_S = 15.0
-CUTS = 12
+CUTS = 6
 Opened = dict[str, tuple[str, str, int, int]]
 
 
@@ -119,7 +119,7 @@ def test_a_short_replay_until_an_instant_gives_what_was_opened_before_it(tmp_pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("offset_s", [0.1, 0.3, 0.5, 0.7, 0.9])
+@pytest.mark.parametrize("offset_s", [0.1, 0.5, 0.9])
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_when_within_a_second_the_watch_began_does_not_matter(name: str, offset_s: float, tmp_path: Path) -> None:
     start = Recording(ROOT / name).start_ns / 1e9
@@ -132,7 +132,7 @@ def test_when_within_a_second_the_watch_began_does_not_matter(name: str, offset_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 4, 6, 9, 12, 17])
+@pytest.mark.parametrize("seed", [1, 6, 12, 17])
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_faults_in_another_order_on_other_ranks_in_other_words_are_named_all_the_same(
     name: str, seed: int, tmp_path: Path
