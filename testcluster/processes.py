@@ -1,6 +1,7 @@
 """Processes of a test cluster: each with a log file, ended by its id, also when their owner dies."""
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -15,13 +16,26 @@ from testcluster import warden
 
 TAIL_BYTES = 3000
 """How much of a log an error shows."""
+PORTS = range(20_000, 30_000)
+"""Below what kernels hand out by themselves, and below a cluster's node ports."""
+TRIES = 100
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on now; somebody may, a moment later."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of loopback that nobody listens on now.
+
+    Not one that the kernel hands out by itself (from 32768 on Linux): any connection that goes out may take such a one
+    before the process that it is meant for has bound it.
+    """
+    for _ in range(TRIES):
+        port = PORTS.start + secrets.randbelow(len(PORTS))
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+    raise GiveUp(f"no free port found among {PORTS.start} to {PORTS.stop - 1} in {TRIES} tries")
 
 
 class Warden:
