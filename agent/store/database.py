@@ -5,8 +5,10 @@ for, and commits once. Each one's work stands or falls alone; none hears "done" 
 """
 
 import logging
+import random
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -27,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 20
 """A writer that finds that another has appended to the audit tries again so often."""
+_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.001, 0.1
+"""Before it does, at most, twice as long each time: tried again at once it loses again to who writes without a pause."""
 _OF_THE_DATABASE = (SQLAlchemyError, sqlite3.Error, OverflowError)
 """What `explained` makes our own errors of: after one of these nothing is known of the transaction."""
 MOST_TOGETHER = 16
@@ -137,7 +141,10 @@ class Database:
         one.done = True
 
     def _until_first(self, work: Callable[[Connection], T]) -> T:
-        for _ in range(_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                longest = min(_LONGEST_PAUSE_SECONDS, _PAUSE_SECONDS * 2**attempt)
+                time.sleep(random.uniform(0, longest))  # noqa: S311 - so that two that lost do not meet again
             with explained(self.name):
                 try:
                     self._check_open()
