@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 _ATTEMPTS = 20
 """A writer that finds that another has appended to the audit tries again so often."""
 _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.001, 0.1
-"""Before it does, at most, twice as long each time: tried again at once it loses again to who writes without a pause."""
+"""Before it does, at most, doubling: tried again at once it loses again to whoever writes without a pause."""
 _OF_THE_DATABASE = (SQLAlchemyError, sqlite3.Error, OverflowError)
 """What `explained` makes our own errors of: after one of these nothing is known of the transaction."""
 MOST_TOGETHER = 16
