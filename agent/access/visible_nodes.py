@@ -24,6 +24,13 @@ def inventory_of(spaces: Spaces | None, origin: Origin, cluster: str) -> Invento
     return watch.engine.inventory if isinstance(watch, Watch) else None
 
 
+def inventories(spaces: Spaces | None, cluster: str | None = None) -> Iterable[Inventory]:
+    """Of the watches that go by the agent's clock: another's cards are of another time. Of one cluster, or of all."""
+    for space in spaces.live() if spaces is not None else ():
+        if cluster in (None, space.key[1]) and isinstance(space.watch, Watch):
+            yield space.watch.engine.inventory
+
+
 def nodes(visible: Visible, spaces: Spaces | None, cluster: str | None = None) -> tuple[list[NodeSeen], int]:
     """By cluster and name; and how many may not be read."""
     every = visible.store.nodes(cluster=cluster)
@@ -44,7 +51,7 @@ def readable_since_ns(visible: Visible, spaces: Spaces | None, subject: Subject)
     """From when on a subject's readings may be read, Unix ns; None: never."""
     if not visible.limited:
         return FROM_THE_BEGINNING
-    for inventory in _inventories(spaces, subject.cluster):
+    for inventory in inventories(spaces, subject.cluster):
         if reads_subject(visible, inventory, subject):
             return held_since_ns(inventory, subject) if subject.kind is SubjectKind.GPU else FROM_THE_BEGINNING
     return None
@@ -61,10 +68,3 @@ def _is_mine(visible: Visible, spaces: Spaces | None, node: NodeSeen) -> bool:
     inventory = inventory_of(spaces, Origin(node.origin), node.cluster)
     subject = Subject(node.cluster, SubjectKind.NODE, node.id)
     return inventory is not None and visible.sight.touches(namespaces_at(inventory, subject))
-
-
-def _inventories(spaces: Spaces | None, cluster: str) -> Iterable[Inventory]:
-    """Of the watches that go by the agent's clock: another's cards are of another time."""
-    for space in spaces.live() if spaces is not None else ():
-        if space.key[1] == cluster and isinstance(space.watch, Watch):
-            yield space.watch.engine.inventory

@@ -1,14 +1,11 @@
 """Where the inventory's sources disagree now, from the watches that run: for API, command line and page alike."""
 
-from collections.abc import Iterator
-
 import msgspec
 
 from agent.access.visible import Visible
-from agent.access.visible_nodes import reads_subject
+from agent.access.visible_nodes import inventories, reads_subject
 from agent.api.shapes import SubjectShape
 from agent.server.spaces import Spaces
-from agent.watch import Watch
 from detectors.inventory import Contradiction, Source
 from detectors.model import Inventory
 
@@ -53,22 +50,7 @@ def contradictions_in(
 ) -> tuple[list[ContradictionShape], int]:
     """All of the watches that go by the agent's clock, the oldest first; of one cluster, or of all. And how many may
     not be read."""
-    every = [(one, inventory) for inventory in _inventories(spaces, cluster) for one in _at_hand(inventory)]
+    every = [(one, inventory) for inventory in inventories(spaces, cluster) for one in inventory.contradictions]
     mine = [ContradictionShape.of(one, has) for one, has in every if reads_subject(visible, has, one.subject)]
     found = sorted(mine, key=lambda one: (one.since_ns, one.subject.cluster, one.name, one.key))
     return found, len(every) - len(found)
-
-
-def _inventories(spaces: Spaces | None, cluster: str | None) -> Iterator[Inventory]:
-    for space in spaces.live() if spaces is not None else ():
-        if cluster in (None, space.key[1]) and isinstance(space.watch, Watch):
-            yield space.watch.engine.inventory
-
-
-def _at_hand(inventory: Inventory) -> list[Contradiction]:
-    for _ in range(5):
-        try:
-            return inventory.contradictions
-        except RuntimeError:
-            continue  # the watch changed it under the reading, in its own thread
-    return []

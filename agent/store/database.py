@@ -63,6 +63,7 @@ class Database:
         self._writing_lock = threading.Lock()
         self._line: deque[_Waiting[Any]] = deque()
         self._closed = False
+        self._pause = time.sleep
 
     def close(self) -> None:
         """Close all connections and let go of the lock; a second time does nothing."""
@@ -144,7 +145,7 @@ class Database:
         for attempt in range(_ATTEMPTS):
             if attempt:
                 longest = min(_LONGEST_PAUSE_SECONDS, _PAUSE_SECONDS * 2**attempt)
-                time.sleep(random.uniform(0, longest))  # noqa: S311 - so that two that lost do not meet again
+                self._pause(random.uniform(0, longest))  # noqa: S311 - so that two that lost do not meet again
             with explained(self.name):
                 try:
                     self._check_open()

@@ -230,8 +230,8 @@ class Inventory:
 
     @property
     def contradictions(self) -> list[Contradiction]:
-        """Where sources disagree now, the oldest first."""
-        found = [one for several in self._against.values() for one in several]
+        """Where sources disagree now, the oldest first. Any thread may ask: the list of them is taken in one step."""
+        found = [one for several in list(self._against.values()) for one in several]
         return sorted(found, key=lambda one: (one.since_ns, str(one.subject), one.key))
 
     # Inside

@@ -7,16 +7,15 @@ from typing import IO, Annotated
 import msgspec
 from msgspec import Meta
 
+from agent.access.visible_nodes import inventory_of
 from agent.api.as_live import as_live_of
 from agent.api.nearby import in_causal_order
 from agent.api.operation import Call, file_operation
 from agent.api.problem import Problem
 from agent.bundle.make import Asked, gather, write
 from agent.bundle.reach import AFTER_SECONDS, BEFORE_SECONDS, MOST_AFTER_SECONDS, MOST_BEFORE_SECONDS
-from agent.server.spaces import Spaces
-from agent.watch import Watch
 from collectors.errors import RetryLater
-from detectors.model import Incident, Inventory
+from detectors.model import Incident
 
 MEDIA_TYPE = "application/zip"
 _ONE_AT_A_TIME = threading.Lock()
@@ -53,13 +52,13 @@ def _made(call: Call[BundleQuery], incident: Incident) -> IO[bytes]:
     decisions = call.store.decisions(incident.id)
     live = incident.origin in as_live_of(call.request)
     asked = Asked(incident, findings, decisions, call.now_ns, query.before, query.after, query.rename, live)
-    log = state.ingest_log
+    inventory, log = inventory_of(state.watches, incident.origin, incident.subject.cluster), state.ingest_log
     try:
         file = tempfile.TemporaryFile(dir=log.folder if log is not None else None)  # noqa: SIM115 - sent later
     except OSError as error:
         raise RetryLater(f"no room for a bundle: {error.strerror}") from None
     try:
-        write(file, asked, gather(asked, call.store, log, _inventory(state.watches, incident)), call.store)
+        write(file, asked, gather(asked, call.store, log, inventory), call.store)
     except OSError as error:
         file.close()
         raise RetryLater(f"the bundle could not be written: {error.strerror}") from None
@@ -67,11 +66,6 @@ def _made(call: Call[BundleQuery], incident: Incident) -> IO[bytes]:
         file.close()
         raise
     return file
-
-
-def _inventory(spaces: Spaces | None, incident: Incident) -> Inventory | None:
-    watch = spaces.get(incident.origin, incident.subject.cluster) if spaces is not None else None
-    return watch.engine.inventory if isinstance(watch, Watch) else None
 
 
 ROUTES = [

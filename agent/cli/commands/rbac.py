@@ -1,6 +1,7 @@
 """`watchstander rbac`: the Kubernetes manifests that give the agent its rights, and no more than those."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,14 @@ from collectors.errors import FixConfiguration
 if TYPE_CHECKING:
     from policies.model import ActionKind
 
+LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+NAMES = {
+    "namespace": re.compile(LABEL),
+    "template_namespace": re.compile(LABEL),
+    "account": re.compile(rf"{LABEL}(\.{LABEL})*"),
+    "lease": re.compile(rf"{LABEL}(\.{LABEL})*"),
+}
+"""What the API server asks of the names of each: a label or a subdomain of RFC 1123."""
 HELP = "print the manifests that give the agent its rights in a cluster"
 EPILOG = """\
 In audit mode it may read and ask, and change nothing. In approve and enforce mode it may do on top what the actions of
@@ -45,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
     from policies.cluster.rbac import manifests, roles_for_people
     from policies.model import ActionKind, Mode
 
+    for option in NAMES:
+        _check_name(option, getattr(args, option))
     if args.people:
         made = roles_for_people()
     else:
@@ -63,6 +74,15 @@ def run(args: argparse.Namespace) -> int:
         )
     sys.stdout.write(yaml.safe_dump_all(made, sort_keys=False))
     return OK
+
+
+def _check_name(option: str, name: str) -> None:
+    """Empty: not given."""
+    if name and not NAMES[option].fullmatch(name):
+        raise FixConfiguration(
+            f"--{option.replace('_', '-')} {name[:70]}: no name in Kubernetes: small letters, digits and dashes, 63 at "
+            "most, a letter or digit first and last"
+        )
 
 
 def _chosen(option: str, said: str | None, known: list[str]) -> frozenset[str]:

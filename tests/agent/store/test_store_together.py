@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from agent.store.store import Store
 from agent.store.tables import audit, switches
-from collectors.errors import GiveUp, WatchError
+from collectors.errors import GiveUp, RetryLater, WatchError
 
 NOW = 1_795_317_140_000_000_000
 
@@ -137,6 +137,36 @@ def test_however_many_write_none_is_forgotten_and_none_done_twice(store: Store, 
     assert results == names
     assert [entry.about for entry in sorted(store.audit(limit=1000), key=lambda entry: entry.about)] == names
     assert store.verify_audit() is None
+
+
+@pytest.mark.parametrize(
+    ("losses", "told"),
+    [
+        pytest.param(0, "done", id="first"),
+        pytest.param(3, "done", id="third-time-lucky"),
+        pytest.param(20, "other writers were faster 20 times in a row; try again", id="never"),
+    ],
+)
+def test_who_lost_to_another_writer_waits_longer_each_time_before_it_tries_again(
+    store: Store, losses: int, told: str
+) -> None:
+    pauses: list[float] = []
+    left = [IntegrityError("INSERT", {}, Exception(audit.AUDIT.name)) for _ in range(losses)]
+    store._pause = pauses.append
+
+    def work(_connection: Connection) -> str:
+        if left:
+            raise left.pop()
+        return "done"
+
+    try:
+        said = store.transact(work)
+    except RetryLater as error:
+        said = str(error).partition(": ")[2]
+
+    longest = [min(0.1, 0.001 * 2**number) for number in range(1, 20)][:losses]
+    assert (said, len(pauses)) == (told, len(longest))
+    assert [pause for pause, most in zip(pauses, longest, strict=True) if not 0 <= pause <= most] == []
 
 
 def test_a_closed_store_tells_each_of_them(store: Store) -> None:

@@ -164,6 +164,11 @@ def test_the_command_grants_what_the_policy_file_needs(capsys: pytest.CaptureFix
         (["--actions", "explode"], "--actions explode: no such one; there are notify, cordon"),
         (["--jobs", "Sparks"], "--jobs Sparks: no such one; there are Job, JobSet"),
         (["--templates", "Sparks"], "--templates Sparks: no such one; there are Job, RebootNode"),
+        (["--namespace", "A_B"], "--namespace A_B: no name in Kubernetes"),
+        (["--namespace", "a.b"], "--namespace a.b: no name in Kubernetes"),
+        (["--account", "a..b"], "--account a..b: no name in Kubernetes"),
+        (["--lease", "x\n- y"], "no name in Kubernetes"),
+        (["--template-namespace", "n" * 64], "no name in Kubernetes"),
     ],
 )
 def test_a_word_that_is_not_known_is_one_line(capsys: pytest.CaptureFixture[str], arguments, says) -> None:
