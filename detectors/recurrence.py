@@ -14,6 +14,8 @@ from detectors.model import Finding, FindingKind, Inventory
 
 RECURRING = frozenset({FindingKind.XID, FindingKind.ECC_UNCORRECTABLE})
 """Instants of a card whose findings outlast their effects."""
+MOST_JOBS = 50_000
+"""Jobs that are remembered, as the loss detectors follow; the ones longest without news are forgotten first."""
 ANEW = "said again after its job had got over it"
 READ_SECONDS = 60.0
 """What does not come from a log is read every 30 s, and may be of one read before (as the causal table's slack)."""
@@ -25,7 +27,8 @@ _DEATHS = frozenset({EventKind.CUDA_ERROR, EventKind.COLLECTIVE_TIMEOUT, EventKi
 class Recoveries:
     """When each job last made its first step after it had died. Known since the agent's start."""
 
-    _died: set[Subject] = field(default_factory=set)
+    most_jobs: int = MOST_JOBS
+    _died: dict[Subject, None] = field(default_factory=dict)
     _steps_again_ns: dict[Subject, int] = field(default_factory=dict)
 
     def on_event(self, event: Event) -> None:
@@ -33,10 +36,13 @@ class Recoveries:
         job = event.subject
         if event.kind is EventKind.TRAINING_STEP:
             if job in self._died:
-                self._died.discard(job)
+                del self._died[job]
+                self._steps_again_ns.pop(job, None)  # to the end of the line
                 self._steps_again_ns[job] = event.time_ns
+                self._bound(self._steps_again_ns)
         elif event.kind in _DEATHS or (event.kind is EventKind.PROCESS_EXIT and event.values.get("exit_code") != 0):
-            self._died.add(job)
+            self._died[job] = None
+            self._bound(self._died)
 
     def anew(self, held: Finding, said: Opening, inventory: Inventory) -> bool:
         """Whether what is open was over for the job before it was said again."""
@@ -53,3 +59,7 @@ class Recoveries:
         if suffered != works_for:
             return True
         return held.since_ns < self._steps_again_ns.get(suffered, 0) < since_ns
+
+    def _bound(self, held: dict[Subject, None] | dict[Subject, int]) -> None:
+        while len(held) > self.most_jobs:
+            del held[next(iter(held))]

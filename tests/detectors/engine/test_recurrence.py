@@ -6,10 +6,10 @@ import pytest
 from msgspec.structs import replace
 from simulated_fleet import EMPTY, NODE, NS, WORK, Fleet, event, gpu
 
-from collectors.model import EventKind, EventSource, Subject, SubjectFacts
+from collectors.model import EventKind, EventSource, Subject, SubjectFacts, SubjectKind
 from detectors.correlation import Correlator
 from detectors.model import Finding, FindingKind, Incident
-from detectors.recurrence import ANEW, READ_SECONDS
+from detectors.recurrence import ANEW, READ_SECONDS, Recoveries
 
 K = FindingKind
 DIES = "RuntimeError: CUDA error: uncorrectable ECC error encountered"
@@ -118,3 +118,17 @@ def test_a_node_whose_jobs_nobody_knows_repeats_itself() -> None:
 
     assert len(fleet.of(K.XID)) == 1
     assert SubjectFacts(NODE, "node-a") == fleet.engine.inventory.facts[NODE]
+
+
+def test_of_many_jobs_those_longest_without_news_are_forgotten() -> None:
+    recoveries = Recoveries(most_jobs=3)
+    jobs = [Subject("c", SubjectKind.JOB, f"job-{number}") for number in range(10)]
+    for at, job in enumerate(jobs):
+        recoveries.on_event(event(EventKind.CUDA_ERROR, job, at * NS, EventSource.TRAINING_LOG))
+    died = list(recoveries._died)
+    for at, job in enumerate([*jobs[7:], *jobs[:7]], 10):
+        recoveries.on_event(event(EventKind.CUDA_ERROR, job, at * NS, EventSource.TRAINING_LOG))
+        recoveries.on_event(event(EventKind.TRAINING_STEP, job, at * NS + 1, EventSource.TRAINING_LOG))
+
+    assert (died, recoveries._died) == (jobs[7:], {})
+    assert list(recoveries._steps_again_ns) == jobs[4:7]
