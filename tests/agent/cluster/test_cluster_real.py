@@ -157,6 +157,8 @@ def test_a_place_that_the_api_server_has_forgotten_is_listed_anew(own_control_pl
 
 def test_a_watch_of_what_never_changes_is_heard_of_all_the_same(cluster: Space, look: Callable[..., Seen]) -> None:
     """By bookmarks each minute or two, and each time it is renewed: that is what the bound on silence leans on."""
+    # Spaces of earlier tests end by themselves, and what goes with them would be a change.
+    cluster.admin.wait_list("PodDisruptionBudget", lambda found: not found)
     began_ns = time.time_ns()
     seen = look(cluster.plane, watch_seconds=8.0).until_well()
     budgets = seen.feed.budgets
