@@ -1,4 +1,5 @@
-"""How thoroughly property tests look: `make test` takes hypothesis's own number of examples, `make quick` fewer.
+"""How thoroughly property tests look: `make test` takes hypothesis's own number of examples, the same in every run, so
+that what is red is what was changed; `make quick` fewer, and others each time.
 
 No deadline and no complaint about slowness in either: a busy machine is no fault of the code.
 """
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, settings
 pytest_plugins = ["cluster_fixtures"]
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
-settings.register_profile("full", PATIENT)
+settings.register_profile("full", PATIENT, derandomize=True)
 settings.register_profile("quick", PATIENT, max_examples=10, stateful_step_count=20)
 settings.load_profile("full")
 
