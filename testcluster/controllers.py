@@ -63,13 +63,14 @@ CONTROLLERS = {
         "kueue-system",
         more={
             "integrations": {
-                "frameworks": ["batch/job", "jobset.x-k8s.io/jobset", "trainer.kubeflow.org/trainjob"],
+                # Without TrainJobs: where their definitions come later than Kueue, it refuses all until it has seen them.
+                "frameworks": ["batch/job", "jobset.x-k8s.io/jobset"],
             },
             "featureGates": {"VisibilityOnDemand": False},
         },
         # Not pods and Deployments: those of everybody else would wait for it.
         guards=frozenset(
-            {"clusterqueues", "cohorts", "localqueues", "resourceflavors", "workloads", "jobs", "jobsets", "trainjobs"}
+            {"clusterqueues", "cohorts", "localqueues", "resourceflavors", "workloads", "jobs", "jobsets"}
         ),
     ),
 }

@@ -6,7 +6,7 @@ from testcluster.admin import Object
 from testcluster.objects import IMAGE, meta, pod_spec
 
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
-"""On a Job, JobSet or TrainJob: Kueue keeps it suspended until the queue has room."""
+"""On a Job or JobSet: Kueue keeps it suspended until the queue has room."""
 
 
 def job_set(name: str, namespace: str, pods: int = 4, gpus: int = 8, restarts: int = 10, **more: Any) -> Object:
