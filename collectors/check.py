@@ -245,6 +245,7 @@ def _check_spool(settings: Settings) -> CheckLine:
     directory = Path(settings.spool.directory)
     probe = directory / f"check-{os.getpid()}.probe"
     do = "give this user a folder of its own, or set spool.directory"
+    made = [folder for folder in (directory, *directory.parents) if not folder.exists()]
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe.write_bytes(b"\0" * 4096)
@@ -252,8 +253,12 @@ def _check_spool(settings: Settings) -> CheckLine:
     except OSError as error:
         return CheckLine("spool", Verdict.NO, f"{directory}: {error.strerror}", do)
     finally:
+        # A check leaves nothing behind: the folder may be meant for another user, or another place.
         with contextlib.suppress(OSError):
             probe.unlink()
+        with contextlib.suppress(OSError):
+            for folder in made:
+                folder.rmdir()
     free = room.f_bavail * room.f_frsize
     if free < settings.spool.max_bytes:
         says = f"{directory}: {free >> 20} MiB free, less than spool.max_bytes ({settings.spool.max_bytes >> 20} MiB)"

@@ -119,7 +119,17 @@ def test_a_kernel_log_that_may_not_be_read_is_told(tmp_path: Path) -> None:
 def test_a_spool_with_too_little_room_is_noted(tmp_path: Path) -> None:
     said = lines(settings(tmp_path, spool=SpoolSettings(directory=str(tmp_path / "spool"), max_bytes=2**60)))
     assert said["spool"].verdict is Verdict.NOTE
-    assert list((tmp_path / "spool").iterdir()) == []
+
+
+@pytest.mark.parametrize("there", [pytest.param(True, id="folder was there"), pytest.param(False, id="was not")])
+def test_the_look_at_the_spool_leaves_everything_as_it_was(tmp_path: Path, there: bool) -> None:
+    directory = tmp_path / "state" / "spool"
+    if there:
+        directory.mkdir(parents=True)
+    said = lines(settings(tmp_path, spool=SpoolSettings(directory=str(directory))))
+    assert said["spool"].verdict is Verdict.YES
+    assert (directory.exists(), directory.parent.exists()) == (there, there)
+    assert list(tmp_path.rglob("*.probe")) == []
 
 
 def test_a_file_name_cannot_command_the_terminal(tmp_path: Path) -> None:
