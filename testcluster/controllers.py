@@ -63,7 +63,7 @@ CONTROLLERS = {
         "kueue-system",
         more={
             "integrations": {
-                # Without TrainJobs: where their definitions come later than Kueue, it refuses all until it has seen them.
+                # Without TrainJobs: Kueue refuses all of them from when their definitions come until it has seen those.
                 "frameworks": ["batch/job", "jobset.x-k8s.io/jobset"],
             },
             "featureGates": {"VisibilityOnDemand": False},
