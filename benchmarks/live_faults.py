@@ -6,8 +6,9 @@
 Needs PyTorch with CUDA and, from two GPUs on, NCCL beside the agent's packages, and the project installed: the
 collector's NVML child runs isolated. `watchstander agent` and `watchstander collect` run as they do in life, with
 their default settings; the job is `benchmarks/live_job.py`, one rank a GPU, the last rank the guilty one. What was
-done when is written to DIR/truth.json in the form of the recordings, what was found to DIR/findings.jsonl; the end of
-the output holds one against the other (`agent.demo.truth`). Nothing of the GPUs' settings is touched.
+done when is written to DIR/truth.json in the form of the recordings, what was found to DIR/findings.jsonl, the bundle
+of the last incident to DIR/bundle.zip; the end of the output holds one against the other (`agent.demo.truth`). Nothing
+of the GPUs' settings is touched.
 """
 
 import argparse
@@ -75,7 +76,9 @@ PHASES = (
     Phase("loss_nan", 8, fault=True),
     Phase("restore_checkpoint", 1),
     healthy(20),
-    Phase("rank_crash", 45, fault=True, blamed=True),
+    Phase("xid", 10, fault=True, blamed=True),
+    healthy(15),
+    Phase("rank_crash", 40, fault=True, blamed=True),
 )
 OF_MANY = frozenset({"straggler_gpu", "straggler_host", "collective_hang", "rank_crash"})
 """Left out where there is one GPU."""
@@ -160,7 +163,9 @@ def watch(folder: Path, out: Path, scale: float) -> None:
         finally:
             job.end()
         follow(story, SETTLE_S)
-        print(f"\n{client.get('/v1/jobs')['jobs']}\n{client.get('/v1/nodes')['nodes']}")
+        with (out / "bundle.zip").open("wb") as bundle:
+            last = max(story.details.values(), key=lambda detail: detail["incident"]["opened_ns"])["incident"]["id"]
+            client.download(f"/v1/incidents/{last}/bundle", {"before": "1200"}, bundle)
     (out / "agent.log").write_bytes((data / "agent.log").read_bytes())
     (out / "train.log").write_bytes(job.log.read_bytes())
     (out / "truth.json").write_text(json.dumps({"scenario": "live", "phases": truth}, indent=1))
@@ -199,10 +204,18 @@ def bring_about(one: Phase, job: Job, scale: float, story: Story, begun_ns: int)
     """One phase, from its first moment to its last; incidents are told as they come."""
     print(f"{(time.time_ns() - begun_ns) / 1e9:8.1f} s  -- {one.label}", flush=True)
     began = time.time()
-    if one.label == "rank_crash":
-        job.ranks[-1].send_signal(signal.SIGKILL)
-    else:
-        job.tell(one.label)
+    match one.label:
+        case "rank_crash":
+            job.ranks[-1].send_signal(signal.SIGKILL)
+        case "xid":
+            stray = Path(__file__).with_name("live_stray_write.py")
+            command = [sys.executable, str(stray), str(job.gpus - 1)]
+            said = subprocess.run(command, check=False, capture_output=True, text=True)
+            if said.returncode == 0 or not said.stdout:
+                raise SystemExit(f"the stray write went well, or never came:\n{said.stderr}")
+            began = float(said.stdout)
+        case label:
+            job.tell(label)
     follow(story, one.seconds * scale)
     guilty = {"guilty": {"gpu": job.gpus - 1, "rank": job.gpus - 1}} if one.blamed else {}
     return {**phase("fault" if one.fault else "benign", one.label, began), **guilty}

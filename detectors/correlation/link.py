@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from collectors.kernel_log.xid_catalogue import XID_CATALOGUE, XidDomain
 from collectors.model import SubjectKind
 from detectors.correlation.nvlink import leads, speaks_of_links
 from detectors.correlation.place import Place, place_of, share
@@ -22,6 +23,19 @@ _EDGE = {(rank_of(cause), rank_of(effect)): edge for (cause, effect), edge in ED
 WAIT_SECONDS = 60.0
 """The others come to wait for a node that is gone within a step, which takes seconds; both beginnings are estimates.
 Ten minutes, the time-out, would be long enough for silence of another cause."""
+
+OVER_SECONDS = 5.0
+"""A job's trouble is called over some seconds after it was (recordings, and live on two H200s: 1 to 9), and what comes
+next is known to the second; one batch on top. What begins later begins in a job that worked again."""
+
+_PAUSES = frozenset(
+    {FindingKind.HOST_STALL, FindingKind.DATALOADER_STALL, FindingKind.STRAGGLER, FindingKind.COLLECTIVE_HANG}
+)
+"""Troubles of a running job that bring each other about only while they last."""
+
+OUTLIVED_SECONDS = 10.0
+"""An application's Xid ends its process within a second (recordings: h200-xid). Ten for lines that come late and for
+steps that were under way: a job that still says steps after that was not hit, another process was."""
 
 _WIDTH: dict[SubjectKind, int] = {
     SubjectKind.CLUSTER: 5,
@@ -53,7 +67,7 @@ def causes(cause: Known, effect: Known) -> bool:
     one, other = cause.finding, effect.finding
     if one.id == other.id:
         return False
-    if _follows_only(one):
+    if _follows_only(one) or _outlived(one, other):
         return False
     edge = _EDGE.get((cause.order[0], effect.order[0]))
     if edge is None:
@@ -76,6 +90,10 @@ def causes(cause: Known, effect: Known) -> bool:
     ends_a_wait = one.kind is FindingKind.TELEMETRY_LOST and other.kind is FindingKind.COLLECTIVE_TIMEOUT
     if ends_a_wait and abs(other.since_ns - one.since_ns) > WAIT_SECONDS * SECOND_NS:
         return False
+    if one.kind in _PAUSES and other.kind in _PAUSES and one.cleared_ns is not None:
+        return other.since_ns <= one.cleared_ns + OVER_SECONDS * SECOND_NS and share(
+            cause.place, effect.place, edge.scope
+        )
     reach_ns = _reach_ns(one, int(edge.lag_seconds * SECOND_NS))
     late = reach_ns is not None and began_ns(other) > reach_ns
     return not late and share(cause.place, effect.place, edge.scope)
@@ -131,6 +149,24 @@ def _reach_ns(cause: Finding, lag_ns: int) -> int | None:
 def _follows_only(finding: Finding) -> bool:
     codes = set(xid_codes([finding])) if finding.kind is FindingKind.XID else set()
     return bool(codes) and codes <= FOLLOWER_XIDS
+
+
+def _outlived(cause: Finding, effect: Finding) -> bool:
+    """Whether an application's Xid befell a process that was none of the job's: it made steps long after it."""
+    codes = xid_codes([cause]) if cause.kind is FindingKind.XID else ()
+    if not codes or any(_domain(code) is not XidDomain.APPLICATION for code in codes):
+        return False
+    # At the time of such an item the last step was at most its value ago (detectors.job.situation_detector).
+    steps_ns = (
+        item.time_ns - item.value * SECOND_NS
+        for item in effect.evidence
+        if item.metric == "training_step" and item.value is not None
+    )
+    return max(steps_ns, default=0.0) > cause.since_ns + OUTLIVED_SECONDS * SECOND_NS
+
+
+def _domain(code: int) -> XidDomain | None:
+    return XID_CATALOGUE[code].domain if code in XID_CATALOGUE else None
 
 
 def _tidied_up_after(cause: Known, effect: Known) -> bool:

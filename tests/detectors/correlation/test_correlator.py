@@ -347,6 +347,40 @@ def test_a_lasting_cause_that_is_over_reaches_no_further_than_the_slack() -> Non
     assert [i.kinds for i in near.unresolved if K.COLLECTIVE_HANG in i.kinds] == [(K.TELEMETRY_LOST, K.COLLECTIVE_HANG)]
 
 
+@pytest.mark.parametrize(
+    ("hang_began", "kinds"),
+    [
+        pytest.param(130, [(K.STRAGGLER, K.COLLECTIVE_HANG)], id="while it lasts"),
+        pytest.param(144, [(K.STRAGGLER, K.COLLECTIVE_HANG)], id="as it ends"),
+        pytest.param(156, [(K.STRAGGLER,), (K.COLLECTIVE_HANG,)], id="after the job has worked again"),
+    ],
+)
+def test_a_trouble_of_a_running_job_causes_another_only_while_it_lasts(hang_began: float, kinds: list) -> None:
+    correlator = fed(finding(K.STRAGGLER, 3, 100, cleared=140), finding(K.COLLECTIVE_HANG, 3, hang_began))
+
+    assert [incident.kinds for incident in correlator.unresolved] == kinds
+
+
+def stopped(at: float) -> Finding:
+    """A rank that died when it had said its last step at `at`, 4 s before that was known."""
+    item = Evidence("no step line for 4.0 s", int((at + 4) * SECOND), "training_step", 4.0, 0.2, "seconds")
+    return msgspec.structs.replace(finding(K.RANK_CRASH, 3, at), evidence=(item,))
+
+
+@pytest.mark.parametrize(
+    ("code", "last_step", "incidents"),
+    [
+        pytest.param(31, 101, 1, id="application's, and the job stops"),
+        pytest.param(31, 126, 2, id="application's, and the job goes on"),
+        pytest.param(94, 126, 1, id="the card's, and the job goes on for a while"),
+    ],
+)
+def test_a_job_that_steps_on_after_an_application_s_xid_was_not_hit_by_it(
+    code: int, last_step: float, incidents: int
+) -> None:
+    assert len(fed(finding(K.XID, 3, 100, codes=(code,)), stopped(last_step)).unresolved) == incidents
+
+
 def test_a_crash_that_is_said_again_an_hour_after_it_was_over_is_a_new_one() -> None:
     correlator = fed(
         finding(K.ECC_UNCORRECTABLE, 3, 100),
