@@ -15,6 +15,8 @@ from testcluster.space import Space
 
 SHARED = {"control_plane", "cluster"}
 FIXTURES = SHARED | {"own_control_plane"}
+LONG = ("cluster", "played-cluster", "postgres")
+"""The longest groups, which begin first."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses, and before xdist reads the groups
@@ -35,8 +37,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _place(item: pytest.Item) -> int:
     group = item.get_closest_marker("xdist_group")
     if group is None:
-        return 3
-    return {"cluster": 0, "postgres": 1}.get(group.args[0], 2)
+        return len(LONG) + 1
+    return LONG.index(group.args[0]) if group.args[0] in LONG else len(LONG)
 
 
 @pytest.fixture(scope="session")

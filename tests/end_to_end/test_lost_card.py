@@ -13,7 +13,12 @@ from collectors.model import Batch, Event, EventKind, EventSource, Origin, Subje
 from collectors.wire import encode
 from policies.model import Mode
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.slow,
+    pytest.mark.xdist_group("played-cluster"),
+    pytest.mark.timeout(420),
+]
 
 POLICY = """\
 version: 1
