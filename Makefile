@@ -30,10 +30,10 @@ cluster: $(AGENT) ## a real Kubernetes control plane, 20 played GPU nodes, a job
 # Without its compiled files Python compiles everything anew in each worker and each process of the tests.
 test quick: export PYTHONDONTWRITEBYTECODE =
 
-# Three workers on two cores: the one at the control plane mostly waits.
+# Four workers on two cores: the two at control planes mostly wait.
 test: $(DEV) ## every test, with a real PostgreSQL, a real Kubernetes control plane and real processes
 	$(BIN)/python -m testcluster build --with all
-	$(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest -n 4 --dist loadgroup --no-loadscope-reorder
 
 quick: $(DEV) ## the inner loop: no database server, no cluster, about a minute
 	$(BIN)/pytest -n 2 -m "not postgres and not slow and not cluster" --hypothesis-profile=quick
