@@ -14,6 +14,7 @@ of the GPUs' settings is touched.
 import argparse
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -146,6 +147,8 @@ def main() -> None:
 
 def watch(folder: Path, out: Path, scale: float) -> None:
     """Run it all; prints incidents as they come, then the score."""
+    if shutil.which("nvidia-smi") is None:
+        raise SystemExit("no NVIDIA GPU here: nvidia-smi is not there; run this on a node with GPUs")
     gpus = len(subprocess.run(["nvidia-smi", "-L"], check=True, capture_output=True, text=True).stdout.splitlines())
     data, job = folder / "data", Job(folder, gpus)
     data.mkdir(mode=0o700)
@@ -163,9 +166,10 @@ def watch(folder: Path, out: Path, scale: float) -> None:
         finally:
             job.end()
         follow(story, SETTLE_S)
-        with (out / "bundle.zip").open("wb") as bundle:
-            last = max(story.details.values(), key=lambda detail: detail["incident"]["opened_ns"])["incident"]["id"]
-            client.download(f"/v1/incidents/{last}/bundle", {"before": "1200"}, bundle)
+        if incidents := [detail["incident"] for detail in story.details.values()]:
+            last = max(incidents, key=lambda incident: incident["opened_ns"])["id"]
+            with (out / "bundle.zip").open("wb") as bundle:
+                client.download(f"/v1/incidents/{last}/bundle", {"before": "1200"}, bundle)
     (out / "agent.log").write_bytes((data / "agent.log").read_bytes())
     (out / "train.log").write_bytes(job.log.read_bytes())
     (out / "truth.json").write_text(json.dumps({"scenario": "live", "phases": truth}, indent=1))
