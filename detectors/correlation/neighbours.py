@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from collectors.model import Subject
 from detectors.correlation.index import MOST_ASKED, Index
 from detectors.correlation.link import Known, causes, same_again
+from detectors.correlation.place import share
 from detectors.correlation.table import EDGE, Scope, rank_of
 from detectors.model import FindingKind
 
@@ -101,11 +102,17 @@ class Neighbours:
         return None
 
     def _got_over(self, cause: Known, effect: Known) -> bool:
-        """Whether the job made steps between the two: a lost card that it has left for another holds it up no more.
+        """Whether the job made steps between the two: a lost card or node that it has left for another holds it up no
+        more.
 
-        On the card itself the cause holds for as long as it lasts.
+        On the card or node itself the cause holds for as long as it lasts.
         """
-        if cause.place.own_gpu is None or cause.place.own_gpu == effect.place.own_gpu:
+        own = cause.place.own_gpu
+        if own is None:
+            lost = cause.finding.kind is FindingKind.TELEMETRY_LOST
+            if not lost or share(cause.place, effect.place, Scope.NODE):
+                return False
+        elif own == effect.place.own_gpu:
             return False
         return self._steps_between(cause, effect)
 

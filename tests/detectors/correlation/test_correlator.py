@@ -408,6 +408,16 @@ def test_a_lost_card_that_its_job_has_left_holds_it_up_no_more() -> None:
     assert [i.kinds for i in correlator.unresolved] == [(K.GPU_LOST, K.JOB_CRASH), (K.TRAINING_STALL,)]
 
 
+def test_a_lost_node_that_its_job_has_left_kills_it_no_more() -> None:
+    lost = finding(K.TELEMETRY_LOST, node("b"), 100, on="b", cleared=500)
+    died, died_again = finding(K.JOB_CRASH, job(), 110, cleared=300), finding(K.JOB_CRASH, job(), 510)
+
+    assert [i.kinds for i in fed(lost, died, died_again).unresolved] == [
+        (K.TELEMETRY_LOST, K.JOB_CRASH),
+        (K.JOB_CRASH,),
+    ]
+
+
 def test_a_lost_card_on_which_the_job_is_started_again_kills_it_again() -> None:
     correlator = fed(
         finding(K.GPU_LOST, 3, 100), finding(K.COLLECTIVE_TIMEOUT, job(), 600), finding(K.JOB_CRASH, job(), 800)
