@@ -14,6 +14,7 @@ from collectors.errors import FixConfiguration, WatchError
 from collectors.sending.endpoint import Endpoint
 from testcluster.admin import Admin
 from testcluster.fleet.run import FleetSettings, RunningFleet
+from testcluster.fleet.training import TIMEOUT_SECONDS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--directory", type=Path, help="where the socket for `watchstander inject` lies")
     parser.add_argument("--logs", type=Path, help="write kernel and training logs there too")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--nccl-timeout", type=float, default=TIMEOUT_SECONDS, metavar="SECONDS", help="of the jobs")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     stop = threading.Event()
@@ -44,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
             options.directory or data_directory(),
             options.logs,
             options.seed,
+            options.nccl_timeout,
         )
         RunningFleet(settings, _say).run(stop)
     except (WatchError, OSError) as error:

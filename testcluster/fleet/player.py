@@ -11,7 +11,7 @@ from agent.simulate.world import GROUPS, QUARTER_NS, World
 from collectors.model import Batch, Origin
 from policies.cluster_view import PodView
 from testcluster.fleet.gangs import Gang, Gangs
-from testcluster.fleet.training import ClusterJob, job_subject, plan_for
+from testcluster.fleet.training import TIMEOUT_SECONDS, ClusterJob, job_subject, plan_for
 
 Exit = Callable[[Sequence[PodView], int], None]
 FOREVER_NS = 2**62
@@ -29,10 +29,12 @@ class Player:
         tell: Callable[[str], None] = lambda _line: None,
         logs: Path | None = None,
         seed: int = 0,
+        nccl_timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         """`exits`: containers of these pods have ended with this exit code; `tell` hears what happens, a line each;
         `logs`: folder for the kernel and training logs as they are written."""
         self.fleet = fleet
+        self._nccl_timeout_seconds = nccl_timeout_seconds
         self.world = World(fleet, start_ns, FOREVER_NS, np.random.default_rng(seed), logs, Origin.TEST)
         self.gangs = Gangs(fleet.gpus_per_node)
         self.jobs: dict[str, ClusterJob] = {}
@@ -115,7 +117,7 @@ class Player:
 
     def _job(self, uid: str, pods: Sequence[PodView], nodes: list[int]) -> ClusterJob:
         subject = job_subject(self.fleet.cluster, pods[0])
-        plan = plan_for(subject.id, len(pods) * self.fleet.gpus_per_node)
+        plan = plan_for(subject.id, len(pods) * self.fleet.gpus_per_node, self._nccl_timeout_seconds)
         return ClusterJob(self.world, plan, subject, nodes, lambda: self._exited(uid))
 
     def _exited(self, uid: str) -> None:

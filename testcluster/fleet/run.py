@@ -32,6 +32,7 @@ from testcluster.fleet.faults import lay
 from testcluster.fleet.kubelets import Kubelets
 from testcluster.fleet.machines import machines
 from testcluster.fleet.player import Player
+from testcluster.fleet.training import TIMEOUT_SECONDS
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class FleetSettings:
     """Where the desk's socket lies."""
     logs: Path | None = None
     seed: int = 0
+    nccl_timeout_seconds: float = TIMEOUT_SECONDS
 
 
 class RunningFleet:
@@ -77,6 +79,7 @@ class RunningFleet:
             tell=tell,
             logs=settings.logs,
             seed=settings.seed,
+            nccl_timeout_seconds=settings.nccl_timeout_seconds,
         )
         self._spools = Path(tempfile.mkdtemp(prefix="fleet-spools-"))
         self._deliveries = [self._delivery(node.index) for node in fleet.nodes]

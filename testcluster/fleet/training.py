@@ -92,7 +92,7 @@ def job_subject(cluster: str, pod: PodView) -> Subject:
     return Subject(cluster, SubjectKind.JOB, f"{pod.namespace}/{pod_base(pod.name)}")
 
 
-def plan_for(name: str, ranks: int) -> JobPlan:
+def plan_for(name: str, ranks: int, timeout_seconds: float = TIMEOUT_SECONDS) -> JobPlan:
     """A job at the power cap with a step a second, so that its habit is known soon."""
     return JobPlan(
         name=name,
@@ -109,7 +109,7 @@ def plan_for(name: str, ranks: int) -> JobPlan:
         sharded_save=True,
         evaluation_every_seconds=1800.0,
         evaluation_seconds=12.0,
-        timeout_seconds=TIMEOUT_SECONDS,
+        timeout_seconds=timeout_seconds,
         restart_seconds=0.0,
         launcher=True,
     )

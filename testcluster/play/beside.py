@@ -11,6 +11,7 @@ import msgspec
 from policies.model import Mode
 from testcluster.commands import write_private
 from testcluster.control_plane import ControlPlane
+from testcluster.fleet.training import TIMEOUT_SECONDS
 from testcluster.play.rights import NAMESPACE, agent_token
 from testcluster.processes import Component
 
@@ -29,6 +30,8 @@ class Choices:
     as_live: bool = True
     """Whether it takes what the fleet says for live."""
     port: int = 0
+    nccl_timeout_seconds: float = TIMEOUT_SECONDS
+    """Of the jobs: so long has an agent before a job that hangs dies by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,7 @@ def start_beside(plane: ControlPlane, folder: Path, chosen: Choices) -> Beside:
             *("--url", plane.url, "--token-file", str(plane.token_file("kwok")), "--ca-file", str(plane.ca_file)),
             *("--cluster", CLUSTER, "--agent", url, "--agent-token-file", str(folder / "ingest.token")),
             *("--directory", str(data), "--logs", str(folder / "logs")),
+            *("--nccl-timeout", str(chosen.nccl_timeout_seconds)),
         ],
         _environment(state),
     )

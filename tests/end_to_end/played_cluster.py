@@ -25,6 +25,7 @@ ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{AGENT}"
 ASKS = {"tokenreviews", "subjectaccessreviews"}
 """Created to ask the API server something; nothing of them is kept."""
 SECONDS = 120.0
+NCCL_DEFAULT_SECONDS = 600.0
 
 
 @dataclass
@@ -79,6 +80,10 @@ class Played:
         found: list[dict[str, Any]] = self.client.get("/v1/incidents", {"origin": origin})["incidents"]
         return found
 
+    def state_of(self, incident: str) -> str:
+        state: str = self.client.get(f"/v1/incidents/{incident}")["incident"]["state"]
+        return state
+
     def plans(self, state: str = "") -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.client.get("/v1/plans", {"state": state} if state else None)["plans"]
         return found
@@ -113,10 +118,14 @@ def until(holds: Callable[[], T], what: str, seconds: float = SECONDS) -> T:
 
 @contextmanager
 def played(folder: Path, mode: Mode, *, policy: str = "", as_live: bool = True) -> Iterator[Played]:
-    """Eight nodes, the job, an agent in a mode, the fleet."""
+    """Eight nodes, the job, an agent in a mode, the fleet.
+
+    On a busy machine the agent may need more than the minute after which a played job that hangs dies by itself, and is
+    made anew by its controller: that would be another story.
+    """
     path = folder / "policy.yaml"
     if policy:
         path.write_text(policy)
-    chosen = Choices(mode, path if policy else None, as_live)
+    chosen = Choices(mode, path if policy else None, as_live, nccl_timeout_seconds=NCCL_DEFAULT_SECONDS)
     with playing(folder / "play", chosen, nodes=8) as play:
         yield Played(play, folder / "play")

@@ -121,7 +121,7 @@ def test_enforce_cordons_restarts_the_job_elsewhere_and_takes_back_only_its_own_
         node, incident = lose_a_card(cluster)
         until(lambda: set(cluster.cordoned()) == {idle, node}, "the cordon")
         until(lambda: len(cluster.places()) == 4 and node not in cluster.places(), "the job on other nodes")
-        until(lambda: cluster.incidents()[0]["state"] == "mitigated", "an incident that is mitigated")
+        until(lambda: cluster.state_of(incident["id"]) == "mitigated", "an incident that is mitigated")
         step = cluster.step()
         until(lambda: cluster.step() > step + 3, "steps of the job again")
         until(lambda: steps_done(cluster) == ["cordon", "restart_job"], "the end of all steps")
