@@ -24,6 +24,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 WIDTH, HEADS, LAYERS, LENGTH, BATCH = 1536, 16, 12, 1024, 16
 RATE = 3e-4
+PEAK_FLOPS = 989e12
+"""Of an H100 or H200, dense bf16 (NVIDIA's data sheet): what the log's `mfu` is a share of."""
 TIMEOUT = datetime.timedelta(seconds=30)
 PHASES = (
     "healthy",
@@ -73,6 +75,8 @@ class Job:
         # SIGKILL leaves the others in a collective: after this long their watchdog ends them, as in life after 10 min
         dist.init_process_group("nccl", timeout=TIMEOUT, device_id=self.device)
         self.model = DistributedDataParallel(Gpt().to(self.device), device_ids=[self.device.index])
+        # six for each parameter and token: forward, and twice that backward
+        self.step_flops = 6 * sum(value.numel() for value in self.model.parameters()) * BATCH * LENGTH
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=RATE)
         self.text = read_text(self.device)
         self.square = torch.randn(8192, 8192, device=self.device, dtype=torch.bfloat16)
@@ -92,8 +96,9 @@ class Job:
             loss = self.train()
             self.step += 1
             if self.rank == 0:
-                took = 1e3 * (time.monotonic() - began)
-                print(f"iter {self.step}: loss {loss:.4f}, time {took:.2f}ms, mfu {30.0:.2f}%", flush=True)
+                took = time.monotonic() - began
+                mfu = self.step_flops / took / PEAK_FLOPS
+                print(f"iter {self.step}: loss {loss:.4f}, time {1e3 * took:.2f}ms, mfu {mfu:.2%}", flush=True)
 
     def agreed_phase(self) -> str:
         """What rank 0 read, so that all enter a phase in the same step."""
@@ -178,12 +183,14 @@ class Job:
     def evaluate(self) -> None:
         if self.rank == 0:
             print("***** Running Evaluation *****", flush=True)
+        began, losses = time.monotonic(), []
         with torch.no_grad():
             # without DDP's wrapper, whose forward pass would ask the others
-            self.while_told("evaluation", lambda: self.loss_of(self.model.module).item())
+            self.while_told("evaluation", lambda: losses.append(self.loss_of(self.model.module).item()))
         dist.barrier()
         if self.rank == 0:
-            print("{'eval_loss': 2.1, 'eval_runtime': 11.2, 'eval_samples_per_second': 70.1, 'epoch': 1.0}", flush=True)
+            loss = sum(losses) / max(1, len(losses))
+            print({"eval_loss": loss, "eval_runtime": round(time.monotonic() - began, 2)}, flush=True)
 
 
 def read_text(device: torch.device) -> Tensor:

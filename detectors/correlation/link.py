@@ -28,7 +28,7 @@ OVER_SECONDS = 5.0
 """A job's trouble is called over some seconds after it was (recordings, and live on two H200s: 1 to 9), and what comes
 next is known to the second; one batch on top. What begins later begins in a job that worked again."""
 
-_PAUSES = frozenset(
+_TROUBLES = frozenset(
     {FindingKind.HOST_STALL, FindingKind.DATALOADER_STALL, FindingKind.STRAGGLER, FindingKind.COLLECTIVE_HANG}
 )
 """Troubles of a running job that bring each other about only while they last."""
@@ -90,7 +90,7 @@ def causes(cause: Known, effect: Known) -> bool:
     ends_a_wait = one.kind is FindingKind.TELEMETRY_LOST and other.kind is FindingKind.COLLECTIVE_TIMEOUT
     if ends_a_wait and abs(other.since_ns - one.since_ns) > WAIT_SECONDS * SECOND_NS:
         return False
-    if one.kind in _PAUSES and other.kind in _PAUSES and one.cleared_ns is not None:
+    if one.kind in _TROUBLES and other.kind in _TROUBLES and one.cleared_ns is not None:
         return other.since_ns <= one.cleared_ns + OVER_SECONDS * SECOND_NS and share(
             cause.place, effect.place, edge.scope
         )
