@@ -132,7 +132,7 @@ def _summary(story: Any, recording: Any, phases: Any, say: Any) -> dict[str, Any
         Interval(d["incident"]["kind"], f["since_ns"], f["cleared_ns"] or recording.end_ns)
         for d in details
         for f in d["findings"]
-        if f["id"] == d["incident"]["root"]
+        if f["kind"] == d["incident"]["kind"]  # the root, and the same again
     ]
     lost = lost_gpu_seconds(recording, spans) if isinstance(recording, Recording) else {}
     seen = f"{counted(len(findings), 'finding')} in {counted(len(details), 'incident')}"

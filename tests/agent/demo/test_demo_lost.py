@@ -53,6 +53,17 @@ def test_every_gpu_counts_and_causes_are_kept_apart(tmp_path: Path) -> None:
     assert lost == {K.TRAINING_STALL: pytest.approx(28), K.COLLECTIVE_HANG: pytest.approx(20)}
 
 
+def test_what_two_findings_of_a_kind_show_at_once_is_lost_once(tmp_path: Path) -> None:
+    lost = lost_gpu_seconds(recorded(tmp_path, day(IDLE)), [between(20, 26), between(22, 28), between(28, 30)])
+    assert lost == {K.TRAINING_STALL: pytest.approx(10)}
+
+
+def test_a_gpu_that_spins_for_another_most_of_the_time_still_loses_by_its_full_work(tmp_path: Path) -> None:
+    rows = [(s, 0, HABIT if s < 20 else IDLE, 99.0) for s in range(60)]
+    lost = lost_gpu_seconds(recorded(tmp_path, rows), [between(20, 30)])
+    assert lost == {K.TRAINING_STALL: pytest.approx(10)}
+
+
 def test_a_gpu_that_was_never_busy_has_no_load_to_lose(tmp_path: Path) -> None:
     rows = [(second, 0, 80.0, 0.0) for second in range(30)]
     assert lost_gpu_seconds(recorded(tmp_path, rows), [between(0, 30)]) == {}
